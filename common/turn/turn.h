@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Durable before visible, as data. A core appends rows and effects to the open turn; this module
+ * numbers the rows of a turn as one batch and hands an effect out only when every row appended
+ * before it is stored. Pure: the daemon and the simulator drive it alike. One thread.
+ *
+ * Order: per peer, and among actions, first in, first out: a held effect holds those behind it.
+ *
+ * The driver's loop:
+ *     while events and !pf_turns_is_full(ts):  pf_x_step(core, &event, pf_turns_open(ts));
+ *     if ((batch = pf_turns_seal(ts))) store it;          (later) pf_turns_stored(ts, batch->number)
+ *     while ((e = pf_turns_next(ts))) carry it out;
+ */
+#ifndef PF_COMMON_TURN_TURN_H
+#define PF_COMMON_TURN_TURN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/base/arena.h"
+#include "common/base/str.h"
+#include "common/fb/fb.h"
+
+struct pf_turn;  /* what a core sees */
+struct pf_turns; /* what its driver sees */
+
+/* --- for cores ------------------------------------------------------------------------------ */
+
+/* Memory of the turn: lives until the turn's effects were carried out. */
+struct pf_arena *pf_turn_arena(struct pf_turn *t);
+/* A reset builder on the turn's arena: what it finishes may be sent, put or acted on without a
+ * copy. One message at a time; a second call invalidates an unfinished message of the first. */
+struct pf_fb_builder *pf_turn_builder(struct pf_turn *t);
+/* A second builder, for what is nested into a message of the first. */
+struct pf_fb_builder *pf_turn_nested_builder(struct pf_turn *t);
+
+/* Rows. `table` is a number of schemas/rows.fbs; `key` is copied; `row` must live in the turn's
+ * arena. A later put or del of the same key in the turn wins. */
+void pf_turn_put(struct pf_turn *t, uint8_t table, struct pf_bytes key, struct pf_bytes row);
+void pf_turn_del(struct pf_turn *t, uint8_t table, struct pf_bytes key);
+
+/* Sends a whole envelope; `message` must live in the turn's arena. */
+void pf_turn_send(struct pf_turn *t, uint64_t peer, struct pf_bytes message);
+/* The same for what tells nothing new: it waits only behind held effects of the same peer. */
+void pf_turn_send_now(struct pf_turn *t, uint64_t peer, struct pf_bytes message);
+/* Closes the peer after all that was sent to it before. */
+void pf_turn_close(struct pf_turn *t, uint64_t peer);
+/* An effect of the core's own kinds (starting a process, reading a file, telling a callback);
+ * `data` must live in the turn's arena. `act_now` does not wait for rows, only for actions before
+ * it. */
+void pf_turn_act(struct pf_turn *t, uint32_t kind, const void *data);
+void pf_turn_act_now(struct pf_turn *t, uint32_t kind, const void *data);
+
+/* --- for drivers (daemon, simulator, tests) -------------------------------------------------- */
+
+struct pf_row_op {
+    uint8_t table;
+    bool is_del;
+    struct pf_bytes key, row; /* borrowed until the batch is stored */
+};
+
+struct pf_batch {
+    uint64_t number; /* 1, 2, 3, ... */
+    const struct pf_row_op *op;
+    uint32_t n_ops;
+    uint32_t bytes; /* of keys and rows */
+};
+
+enum pf_effect_kind { PF_EFFECT_SEND = 1, PF_EFFECT_CLOSE, PF_EFFECT_ACT };
+
+struct pf_effect {
+    enum pf_effect_kind kind;
+    uint64_t peer;          /* SEND, CLOSE */
+    struct pf_bytes message; /* SEND: borrowed until the next call of pf_turns_next */
+    uint32_t act;           /* ACT: the core's kind */
+    const void *data;       /* ACT: borrowed until the next call of pf_turns_next */
+};
+
+/* `batch_max_bytes`: over it the gathering turn is full (a single event may exceed it by its own
+ * rows). */
+struct pf_turns *pf_turns_create(uint32_t batch_max_bytes);
+void pf_turns_destroy(struct pf_turns *ts);
+
+struct pf_turn *pf_turns_open(struct pf_turns *ts);
+/* True: a batch is in flight and the gathering one has reached its limit; feed no events. */
+bool pf_turns_is_full(const struct pf_turns *ts);
+/* Ends the gathering: the batch to store now, or NULL when there are no rows or one is in flight
+ * (then what was gathered stays open). Borrowed until pf_turns_stored for it. */
+const struct pf_batch *pf_turns_seal(struct pf_turns *ts);
+/* The batch in flight is stored; asserts its number. A failed store has no call: the turns and the
+ * core are destroyed and rebuilt from committed rows. */
+void pf_turns_stored(struct pf_turns *ts, uint64_t number);
+/* The next effect that may become visible, NULL when there is none for now. */
+const struct pf_effect *pf_turns_next(struct pf_turns *ts);
+/* Drops all effects for a peer that is gone (nobody to see them). */
+void pf_turns_forget_peer(struct pf_turns *ts, uint64_t peer);
+/* Nothing gathered, nothing in flight, nothing held. */
+bool pf_turns_is_idle(const struct pf_turns *ts);
+void pf_turns_check(const struct pf_turns *ts);
+
+#endif
