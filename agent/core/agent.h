@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent as a pure state machine: registration, launches, the life of command tasks, update
+ * streams, recovery. One door, pf_agent_step. The daemon keeps links to masters and clients, the
+ * launcher, files and the store, and only translates. */
+#ifndef PF_AGENT_CORE_AGENT_H
+#define PF_AGENT_CORE_AGENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/base/id.h"
+#include "common/base/resources.h"
+#include "common/base/sm.h"
+#include "common/fb/fb.h"
+#include "common/turn/turn.h"
+
+struct pf_agent;
+
+/* Copied by pf_agent_create. */
+struct pf_agent_options {
+    uint64_t seed;
+    const char *hostname;
+    const char *address;      /* native host:port told to others */
+    const char *http_address;
+    int32_t http_port;
+    int64_t pid;
+    const char *machine_id, *boot_id;
+    const struct pf_resources *total;
+    const char *attributes;   /* Mesos's text: "rack:a;zone:west" */
+    const char *work_dir;     /* absolute; sandboxes lie below it */
+    const char *isolation;    /* "accounted, not enforced" */
+    const char *default_user; /* of tasks that name none; "" = the agent's own */
+    const char *task_user;    /* for launches of untrusted peers */
+    bool allow_any_user, runs_as_root;
+    uint64_t min_free_bytes;  /* refuse launches below */
+    int64_t resend_ms;        /* first resend of an unacknowledged update (10 s), doubling to 10 min */
+    struct pf_sm_tracer tracer;
+};
+
+enum pf_agent_event_type {
+    PF_AGENT_ROW = 1,        /* a recovered row */
+    PF_AGENT_BOOT,           /* all rows are in; makes the identity when there was none */
+    PF_AGENT_LAUNCHER_UP,    /* connected; the daemon has sent LauncherList */
+    PF_AGENT_LAUNCHER_DOWN,
+    PF_AGENT_PROCESS,        /* a LauncherProcess: started, failed, exited, or entry of the list */
+    PF_AGENT_PROCESSES_END,  /* the list is complete: what it lacks the launcher does not know */
+    PF_AGENT_SANDBOX,        /* outcome of ACT_SANDBOX */
+    PF_AGENT_PEER_UP,        /* a client, or (`is_master`) our link to a master: `hello` is its Welcome */
+    PF_AGENT_PEER_DOWN,
+    PF_AGENT_MESSAGE,
+    PF_AGENT_DISK,           /* free bytes of the work directory, measured now and then */
+    PF_AGENT_DEADLINE,
+};
+
+struct pf_agent_event {
+    enum pf_agent_event_type type;
+    int64_t now_ms, wall_ms;
+    uint64_t peer;
+    union {
+        struct {
+            uint8_t table;
+            struct pf_bytes key;
+            struct pf_msg row;
+        } row;
+        struct pf_msg process; /* root LauncherProcess */
+        struct {
+            struct pf_uuid launch;
+            int error;          /* errno, 0 = made */
+            const char *stage;  /* "mkdir", "chown", "script", "user" */
+        } sandbox;
+        struct {
+            struct pf_msg hello; /* Envelope with Hello (client) or Welcome (master) */
+            bool is_master, trusted;
+        } peer_up;
+        struct pf_msg message;
+        uint64_t free_bytes;
+    };
+};
+
+/* The core's own effects (pf_effect.act); `data` as said. All wait for the rows before them. */
+enum pf_agent_act {
+    PF_AGENT_ACT_SANDBOX = 1, /* struct pf_agent_act_sandbox: make it, then event SANDBOX */
+    PF_AGENT_ACT_START,       /* struct pf_agent_act_start: to the launcher */
+    PF_AGENT_ACT_SIGNAL,      /* struct pf_agent_act_signal */
+    PF_AGENT_ACT_FORGET,      /* struct pf_uuid: its end is stored */
+    PF_AGENT_ACT_READ,        /* struct pf_agent_act_read: serve a ReadFile and reply */
+    PF_AGENT_ACT_STDIN,       /* struct pf_agent_act_stdin: write or close, then reply */
+    PF_AGENT_ACT_ENDED,       /* struct pf_agent_act_ended: followers of its files reach the end */
+    PF_AGENT_ACT_REMOVE,      /* struct pf_agent_act_sandbox: remove the directory */
+};
+
+struct pf_agent_act_sandbox {
+    struct pf_uuid launch;
+    struct pf_str path;       /* absolute */
+    struct pf_str user;       /* owner; "" = the agent's own */
+    struct pf_bytes script;   /* .at NULL = none; else becomes the executable file `script` in it */
+};
+
+struct pf_agent_act_start {
+    struct pf_uuid launch;
+    struct pf_str sandbox, user, cwd; /* cwd "" = the sandbox */
+    struct pf_str path;               /* program */
+    const struct pf_str *args;        /* argv */
+    uint32_t n_args;
+    const struct pf_str *env;         /* "NAME=value", complete */
+    uint32_t n_env;
+    bool keeps_stdin;
+};
+
+struct pf_agent_act_signal {
+    struct pf_uuid launch;
+    int signal;
+};
+
+struct pf_agent_act_read {
+    uint64_t peer, request_id;
+    struct pf_uuid launch;
+    struct pf_str path;   /* of the file */
+    uint64_t offset;
+    uint32_t limit, tail_lines;
+    int64_t since_ms;
+    bool follow, ended;   /* ended: nothing will be added any more */
+};
+
+struct pf_agent_act_stdin {
+    uint64_t peer, request_id;
+    struct pf_uuid launch;
+    struct pf_bytes data;
+    bool eof;
+};
+
+struct pf_agent_act_ended {
+    struct pf_uuid launch;
+    struct pf_str sandbox;
+};
+
+struct pf_agent *pf_agent_create(const struct pf_agent_options *options);
+void pf_agent_destroy(struct pf_agent *a);
+void pf_agent_step(struct pf_agent *a, const struct pf_agent_event *ev, struct pf_turn *turn);
+int64_t pf_agent_deadline(const struct pf_agent *a); /* INT64_MAX = none */
+void pf_agent_check(const struct pf_agent *a);
+/* Uuid text of this agent, "" before BOOT. Borrowed. */
+const char *pf_agent_id(const struct pf_agent *a);
+
+struct pf_agent_stats {
+    uint64_t n_tasks_live, n_tasks_ended, n_updates_pending, launches, refused, updates_sent, resends;
+    uint64_t epoch;
+    bool registered, launcher_up;
+};
+void pf_agent_stats(const struct pf_agent *a, struct pf_agent_stats *out);
+
+#endif
