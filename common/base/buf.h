@@ -20,6 +20,9 @@ struct pf_buf {
 
 void pf_buf_fini(struct pf_buf *b);
 void pf_buf_clear(struct pf_buf *b);                       /* keeps the memory; clears failed */
+/* Makes room for n bytes at data + len, for a caller who writes there and moves `len` himself.
+ * False: nothing changed but `failed`. */
+PF_MUST_USE bool pf_buf_reserve(struct pf_buf *b, size_t n);
 void pf_buf_add(struct pf_buf *b, const void *p, size_t n);
 void pf_buf_add_byte(struct pf_buf *b, uint8_t byte);
 void pf_buf_add_cstr(struct pf_buf *b, const char *s);     /* without its NUL */
@@ -40,6 +43,7 @@ void pf_ptrs_fini(struct pf_ptrs *v);
 void pf_ptrs_push(struct pf_ptrs *v, void *p);
 void pf_ptrs_remove(struct pf_ptrs *v, uint32_t i);        /* keeps the order */
 void pf_ptrs_remove_swap(struct pf_ptrs *v, uint32_t i);   /* the last takes its place */
-void pf_ptrs_sort(struct pf_ptrs *v, int (*cmp)(const void *a, const void *b)); /* stable */
+/* Stable. `cmp` gets two of the pointers themselves, not their places. */
+void pf_ptrs_sort(struct pf_ptrs *v, int (*cmp)(const void *a, const void *b));
 
 #endif

@@ -21,7 +21,8 @@ struct pf_heap {
 };
 
 void pf_heap_fini(struct pf_heap *h);
-/* Inserts, or moves a node that is in the heap already. */
+/* Inserts, or moves a node that is in the heap already: behind those with an equal key, unless its
+ * key does not change. A node starts as all zero. */
 void pf_heap_set(struct pf_heap *h, struct pf_heap_node *n, int64_t key);
 void pf_heap_remove(struct pf_heap *h, struct pf_heap_node *n); /* no-op if not in it */
 struct pf_heap_node *pf_heap_first(const struct pf_heap *h);    /* NULL when empty */
