@@ -12,7 +12,7 @@
 #define PF_HTTP_HEADER_MAX_BYTES (32u << 10)
 #define PF_MSG_DEPTH_MAX        64          /* nesting of tables in a message */
 #define PF_JSON_OUT_MAX_BYTES   (64u << 20)
-#define PF_FIELDS_MAX           512         /* of one table */
+#define PF_FIELDS_MAX           128         /* of one table */
 
 /* ids and texts */
 #define PF_ID_MAX               255
