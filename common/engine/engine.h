@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs one pure core on a loop: the daemon feeds events into the open turn; at the end of each turn
+ * of the loop the engine seals the batch, has it stored, and carries out what may become visible:
+ * sends and closes go to the net, actions to the daemon. It pauses reading while the gathering batch
+ * is full. One thread; the daemon's callbacks run in the delivery part of a turn (loop.h). */
+#ifndef PF_COMMON_ENGINE_ENGINE_H
+#define PF_COMMON_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/base/err.h"
+#include "common/net/loop.h"
+#include "common/net/peer.h"
+#include "common/store/store.h"
+#include "common/turn/turn.h"
+
+struct pf_engine;
+
+struct pf_engine_ops {
+    /* Monotonic ms of the core's next wanted deadline, INT64_MAX = none. */
+    int64_t (*next_deadline)(void *ctx);
+    /* That time has come: step the core. */
+    void (*on_deadline)(void *ctx);
+    /* An effect of the core's own kind (PF_EFFECT_ACT). NULL where the core has none. */
+    void (*on_act)(void *ctx, uint32_t act, const void *data);
+    /* A send or close for a peer that is not of the net (an HTTP request): true = taken. NULL:
+     * all peers are of the net. */
+    bool (*on_virtual)(void *ctx, const struct pf_effect *e);
+    /* The store failed for good; nothing is stored or shown any more. The daemon ends or rebuilds. */
+    void (*on_store_failed)(void *ctx, const struct pf_err *why);
+};
+
+struct pf_engine_options {
+    struct pf_loop *loop;
+    struct pf_net *net;     /* may be NULL (set later by pf_engine_set_net) */
+    struct pf_store *store; /* owned from now on; destroyed with the engine */
+    uint32_t batch_max_bytes; /* 0: PF_BATCH_MAX_BYTES */
+};
+
+/* Takes the loop's on_turn and on_deadline. On failure the store stays the caller's. */
+PF_MUST_USE int pf_engine_create(const struct pf_engine_options *options,
+                                 const struct pf_engine_ops *ops, void *ctx,
+                                 struct pf_engine **out, struct pf_err *err);
+/* Waits for the batch in flight. NULL is fine. */
+void pf_engine_destroy(struct pf_engine *e);
+void pf_engine_set_net(struct pf_engine *e, struct pf_net *net);
+
+/* Where the next step appends. Valid until the end of the loop's turn. */
+struct pf_turn *pf_engine_turn(struct pf_engine *e);
+/* A peer is gone: its effects are dropped. */
+void pf_engine_forget_peer(struct pf_engine *e, uint64_t peer);
+/* Everything so far is stored and was carried out. */
+bool pf_engine_is_idle(const struct pf_engine *e);
+
+#endif
