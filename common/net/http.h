@@ -33,9 +33,9 @@ struct pf_http_counters {
     uint64_t requests, replies_2xx, replies_4xx, replies_5xx, streams;
     uint64_t gone;          /* clients that left before the end of an answer */
     uint64_t slow_streams;  /* cut off at their limit */
-    uint64_t accept_errors, refused_accepts;
+    uint64_t accept_pauses; /* 100 ms each: EMFILE and the like, or no descriptor to spare */
     uint64_t bytes_in, bytes_out; /* bodies, before gzip */
-    uint32_t n_conns, n_requests; /* now */
+    uint32_t n_requests; /* now */
 };
 
 /* Zero = default. */
@@ -59,9 +59,10 @@ const struct pf_http_counters *pf_http_counters(const struct pf_http *http);
 
 /* Routes. The longest registered path that is the request's path or a leading part of it up to a
  * '/' handles it ("/api/v1" serves "/api/v1/x"; a trailing slash is no matter; "/" serves only
- * itself; "*" serves what nothing else does). 404 otherwise and for paths with "/..". Methods (PF_HTTP_*) not in `methods` get 405 with Allow. GET admits HEAD. Before the
- * match a leading `/prefix` given by pf_http_alias is taken away ("master": "/master/state" is
- * "/state"; percent-encoding decoded first). */
+ * itself; "*" serves what nothing else does). 404 otherwise and for paths with "/..". Methods
+ * (PF_HTTP_*) not in `methods` get 405 with Allow. GET admits HEAD. Before the match a leading
+ * `/prefix` given by pf_http_alias is taken away ("master": "/master/state" is "/state";
+ * percent-encoding is decoded first). */
 typedef void pf_http_handler(void *ctx, struct pf_http_req *req);
 void pf_http_route(struct pf_http *http, const char *path, unsigned methods,
                    pf_http_handler *handler, void *ctx);
@@ -91,8 +92,8 @@ bool pf_http_has_token(const struct pf_http_req *req, const struct pf_key *key);
 
 /* --- answering --------------------------------------------------------------------------------- */
 
-/* Told (in the delivery part of a turn) when the client left before the answer was whole or was cut
- * off; the request ends when it returns and must not be answered. */
+/* Told (in the delivery part of a turn) when the client left before the answer was whole, or when
+ * it was cut off; the request ends when it returns and must not be answered. */
 void pf_http_on_gone(struct pf_http_req *req, void (*on_gone)(void *ctx, struct pf_http_req *req),
                      void *ctx);
 /* Adds a header to the coming answer. */

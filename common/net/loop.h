@@ -85,8 +85,9 @@ PF_MUST_USE int pf_loop_on_signal(struct pf_loop *loop, int signo,
                                   void (*on_signal)(void *ctx, int signo), void *ctx,
                                   struct pf_err *err);
 
-/* How many connections (native and HTTP together) may be open; the default leaves a reserve below
- * RLIMIT_NOFILE (an eighth, at least 64). Accepting pauses at the limit. */
-void pf_loop_set_conns_max(struct pf_loop *loop, uint32_t max);
+/* Accepting (native and HTTP) pauses while the next free descriptor is not below `max`, so that a
+ * reserve stays for files, processes and urgent links. Default: RLIMIT_NOFILE less an eighth, at
+ * least 64. */
+void pf_loop_set_fd_max(struct pf_loop *loop, int max);
 
 #endif

@@ -53,11 +53,13 @@ struct pf_net_options {
     int32_t heartbeat_ms;        /* PF_HEARTBEAT_MS */
     int32_t silent_ms;           /* PF_LINK_SILENT_MS */
     uint64_t seed;               /* spreads heartbeats */
+    bool has_top_fds;            /* listeners and urgent peers live on the highest descriptors:
+                                  * a dying process closes them first */
 };
 
 struct pf_net_counters {
-    uint64_t accepted, connected, refused_accepts; /* refused: over the limit of connections */
-    uint64_t accept_errors;      /* EMFILE and the like; accepting paused 100 ms */
+    uint64_t accepted, connected;
+    uint64_t accept_pauses;      /* 100 ms each: EMFILE and the like, or no descriptor to spare */
     uint64_t auth_failures, bad_frames, over_limit, slow_readers, timeouts;
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
     uint64_t dropped_sends;      /* to peers that were not up (any more) */
