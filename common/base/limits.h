@@ -55,6 +55,9 @@
 #define PF_TURN_MS_MAX          1
 #define PF_BATCH_MAX_BYTES      (1u << 20)  /* rows of a turn over LMDB */
 #define PF_ROW_MAX_BYTES        (1u << 20)
+#define PF_TURN_HELD_MAX_BYTES  (16u << 20) /* memory of a turn that gathers, messages included */
+#define PF_STORE_TABLES_MAX     32          /* tables are numbered 1..32 */
+#define PF_STORE_KEY_MAX_BYTES  510         /* LMDB's 511 less the table's number */
 
 /* agent */
 #define PF_AGENT_TASKS_MAX      65536
