@@ -33,9 +33,9 @@ struct pf_http_counters {
     uint64_t requests, replies_2xx, replies_4xx, replies_5xx, streams;
     uint64_t gone;          /* clients that left before the end of an answer */
     uint64_t slow_streams;  /* cut off at their limit */
-    uint64_t accept_pauses; /* 100 ms each: EMFILE and the like, or no descriptor to spare */
+    uint64_t accept_errors, refused_accepts; /* as in peer.h */
     uint64_t bytes_in, bytes_out; /* bodies, before gzip */
-    uint32_t n_requests; /* now */
+    uint32_t n_conns, n_requests; /* now; connections count from their first request */
 };
 
 /* Zero = default. */
@@ -92,8 +92,8 @@ bool pf_http_has_token(const struct pf_http_req *req, const struct pf_key *key);
 
 /* --- answering --------------------------------------------------------------------------------- */
 
-/* Told (in the delivery part of a turn) when the client left before the answer was whole, or when
- * it was cut off; the request ends when it returns and must not be answered. */
+/* Told (in the delivery part of a turn) when the client left before the answer was whole, or was
+ * cut off. The request ends when the callback returns; it must not be answered any more. */
 void pf_http_on_gone(struct pf_http_req *req, void (*on_gone)(void *ctx, struct pf_http_req *req),
                      void *ctx);
 /* Adds a header to the coming answer. */

@@ -59,7 +59,8 @@ struct pf_net_options {
 
 struct pf_net_counters {
     uint64_t accepted, connected;
-    uint64_t accept_pauses;      /* 100 ms each: EMFILE and the like, or no descriptor to spare */
+    uint64_t accept_errors;      /* EMFILE and the like; each pauses accepting for 100 ms */
+    uint64_t refused_accepts;    /* such pauses because no descriptor was to spare */
     uint64_t auth_failures, bad_frames, over_limit, slow_readers, timeouts;
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
     uint64_t dropped_sends;      /* to peers that were not up (any more) */
