@@ -90,7 +90,7 @@ int pf_http_accept(const struct pf_http_req *req, bool can_protobuf, enum pf_htt
 /* Does the request carry `Authorization: Bearer <token of key>`? */
 bool pf_http_has_token(const struct pf_http_req *req, const struct pf_key *key);
 
-/* --- answering --------------------------------------------------------------------------------- */
+/* --- answering ------------------------------------------------------------------------------ */
 
 /* Told (in the delivery part of a turn) when the client left before the answer was whole, or was
  * cut off. The request ends when the callback returns; it must not be answered any more. */
