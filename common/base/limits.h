@@ -41,6 +41,7 @@
 #define PF_HISTORY_FRAMEWORKS   50          /* ended frameworks kept */
 #define PF_HISTORY_TASKS        1000        /* ended tasks kept of each framework */
 #define PF_WATCHERS_MAX         4096        /* peers that wait for tasks */
+#define PF_FILTERS_MAX          1000000     /* decline filters of all frameworks */
 
 /* links */
 #define PF_PEERS_MAX            65536
