@@ -17,14 +17,15 @@
 #include <stdint.h>
 #include "common/base/arena.h"
 #include "common/base/str.h"
-#include "common/fb/fb.h"
+#include "common/fb/build.h"
 
 struct pf_turn;  /* what a core sees */
 struct pf_turns; /* what its driver sees */
 
 /* --- for cores ------------------------------------------------------------------------------ */
 
-/* Memory of the turn: lives until the turn's effects were carried out. */
+/* Memory of the turn: lives until its batch is stored and its effects were carried out; what is
+ * neither a row nor in an effect lives only for the step. */
 struct pf_arena *pf_turn_arena(struct pf_turn *t);
 /* A reset builder on the turn's arena: what it finishes may be sent, put or acted on without a
  * copy. One message at a time; a second call invalidates an unfinished message of the first. */
@@ -32,8 +33,9 @@ struct pf_fb_builder *pf_turn_builder(struct pf_turn *t);
 /* A second builder, for what is nested into a message of the first. */
 struct pf_fb_builder *pf_turn_nested_builder(struct pf_turn *t);
 
-/* Rows. `table` is a number of schemas/rows.fbs; `key` is copied; `row` must live in the turn's
- * arena. A later put or del of the same key in the turn wins. */
+/* Rows. `table` is a number of schemas/rows.fbs (1..PF_STORE_TABLES_MAX); `key` has 1 to
+ * PF_STORE_KEY_MAX_BYTES bytes and is copied; `row` has at most PF_ROW_MAX_BYTES and must live in
+ * the turn's arena. A later put or del of the same key in the batch wins. */
 void pf_turn_put(struct pf_turn *t, uint8_t table, struct pf_bytes key, struct pf_bytes row);
 void pf_turn_del(struct pf_turn *t, uint8_t table, struct pf_bytes key);
 
@@ -71,7 +73,7 @@ struct pf_effect {
     uint64_t peer;          /* SEND, CLOSE */
     struct pf_bytes message; /* SEND: borrowed until the next call of pf_turns_next */
     uint32_t act;           /* ACT: the core's kind */
-    const void *data;       /* ACT: borrowed until the next call of pf_turns_next */
+    const void *data;       /* ACT: borrowed likewise */
 };
 
 /* `batch_max_bytes`: over it the gathering turn is full (a single event may exceed it by its own
@@ -80,7 +82,8 @@ struct pf_turns *pf_turns_create(uint32_t batch_max_bytes);
 void pf_turns_destroy(struct pf_turns *ts);
 
 struct pf_turn *pf_turns_open(struct pf_turns *ts);
-/* True: a batch is in flight and the gathering one has reached its limit; feed no events. */
+/* True: the gathering turn has reached its limit (rows, or PF_TURN_HELD_MAX_BYTES of memory). Seal
+ * it; if one is in flight, feed no events until that is stored. */
 bool pf_turns_is_full(const struct pf_turns *ts);
 /* Ends the gathering: the batch to store now, or NULL when there are no rows or one is in flight
  * (then what was gathered stays open). Borrowed until pf_turns_stored for it. */

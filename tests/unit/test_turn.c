@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Effects must not leave before the rows they depend on, and each peer must get its own in order;
+ * a randomized run compares with a model that knows nothing of tags and lists. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "common/base/alloc.h"
+#include "common/base/arena.h"
+#include "common/base/buf.h"
+#include "common/base/limits.h"
+#include "common/base/rng.h"
+#include "common/turn/turn.h"
+
+static int setup(void **state)
+{
+    *state = pf_turns_create(PF_BATCH_MAX_BYTES);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    pf_turns_check(*state);
+    pf_turns_destroy(*state);
+    return 0;
+}
+
+static struct pf_bytes bytes_of(const char *text)
+{
+    return (struct pf_bytes){(const uint8_t *)text, (uint32_t)strlen(text)};
+}
+
+static struct pf_bytes in_arena(struct pf_turn *t, const char *text)
+{
+    struct pf_str s = pf_arena_strdup(pf_turn_arena(t), pf_str(text));
+
+    return (struct pf_bytes){(const uint8_t *)s.at, s.len};
+}
+
+static void put(struct pf_turns *ts, const char *key)
+{
+    struct pf_turn *t = pf_turns_open(ts);
+
+    pf_turn_put(t, 1, bytes_of(key), in_arena(t, "row"));
+}
+
+static void send_to(struct pf_turns *ts, uint64_t peer, const char *text)
+{
+    struct pf_turn *t = pf_turns_open(ts);
+
+    pf_turn_send(t, peer, in_arena(t, text));
+}
+
+static void send_now(struct pf_turns *ts, uint64_t peer, const char *text)
+{
+    struct pf_turn *t = pf_turns_open(ts);
+
+    pf_turn_send_now(t, peer, in_arena(t, text));
+}
+
+static void act(struct pf_turns *ts, uint32_t kind)
+{
+    pf_turn_act(pf_turns_open(ts), kind, NULL);
+}
+
+static void seal(struct pf_turns *ts, uint64_t expected)
+{
+    const struct pf_batch *b = pf_turns_seal(ts);
+
+    assert_int_equal(b ? b->number : 0, expected);
+    pf_turns_check(ts);
+}
+
+/* All that may leave now, as "1:text 2:text 1:close !7" (peer:message, !action). */
+static void expect(struct pf_turns *ts, const char *expected)
+{
+    struct pf_buf got = {0};
+    const struct pf_effect *e;
+
+    while ((e = pf_turns_next(ts))) {
+        if (got.len > 0) {
+            pf_buf_add_byte(&got, ' ');
+        }
+        if (e->kind == PF_EFFECT_ACT) {
+            pf_buf_printf(&got, "!%u", e->act);
+        } else if (e->kind == PF_EFFECT_CLOSE) {
+            pf_buf_printf(&got, "%u:close", (unsigned)e->peer);
+        } else {
+            pf_buf_printf(&got, "%u:%.*s", (unsigned)e->peer, (int)e->message.len,
+                          (const char *)e->message.at);
+        }
+        pf_turns_check(ts);
+    }
+    assert_string_equal(pf_buf_cstr(&got), expected);
+    pf_buf_fini(&got);
+}
+
+static void test_turn_effects_without_rows_leave_at_once(void **state)
+{
+    struct pf_turns *ts = *state;
+
+    send_to(ts, 1, "a");
+    act(ts, 7);
+    send_to(ts, 2, "b");
+    expect(ts, "1:a !7 2:b");
+    seal(ts, 0);
+    send_to(ts, 1, "c");
+    seal(ts, 0);
+    expect(ts, "1:c");
+    assert_true(pf_turns_is_idle(ts));
+}
+
+static void test_turn_holds_effects_until_their_rows_are_stored(void **state)
+{
+    struct pf_turns *ts = *state;
+
+    send_to(ts, 1, "before");
+    put(ts, "k");
+    send_to(ts, 1, "after");
+    act(ts, 1);
+    expect(ts, "1:before");
+    assert_false(pf_turns_is_idle(ts));
+    seal(ts, 1);
+    expect(ts, "");
+    pf_turns_stored(ts, 1);
+    expect(ts, "1:after !1");
+    assert_true(pf_turns_is_idle(ts));
+}
+
+/* One batch is in flight: the next one gathers across seals until the first is stored. */
+static void test_turn_keeps_one_batch_in_flight(void **state)
+{
+    struct pf_turns *ts = *state;
+
+    put(ts, "k1");
+    send_to(ts, 1, "one");
+    seal(ts, 1);
+    send_to(ts, 2, "no row of its own");
+    put(ts, "k2");
+    send_to(ts, 1, "two");
+    seal(ts, 0);
+    put(ts, "k3");
+    send_to(ts, 3, "three");
+    seal(ts, 0);
+    expect(ts, "");
+    pf_turns_stored(ts, 1);
+    expect(ts, "1:one 2:no row of its own");
+    seal(ts, 2);
+    expect(ts, "");
+    pf_turns_stored(ts, 2);
+    expect(ts, "1:two 3:three");
+}
+
+static void test_turn_closes_a_peer_after_its_sends(void **state)
+{
+    struct pf_turns *ts = *state;
+
+    put(ts, "k");
+    send_to(ts, 1, "a");
+    pf_turn_close(pf_turns_open(ts), 1);
+    send_now(ts, 1, "b");
+    pf_turn_close(pf_turns_open(ts), 2);
+    seal(ts, 1);
+    expect(ts, "");
+    pf_turns_stored(ts, 1);
+    expect(ts, "1:a 1:close 1:b 2:close");
+}
+
+static void test_turn_send_now_overtakes_other_peers_only(void **state)
+{
+    struct pf_turns *ts = *state;
+
+    put(ts, "k1");
+    send_to(ts, 1, "held1");
+    seal(ts, 1);
+    put(ts, "k2");
+    send_to(ts, 2, "held2");
+    send_now(ts, 1, "now1");
+    send_now(ts, 2, "now2");
+    send_now(ts, 3, "now3");
+    expect(ts, "3:now3");
+    pf_turns_stored(ts, 1);
+    expect(ts, "1:held1 1:now1");
+    send_now(ts, 1, "again1");
+    expect(ts, "1:again1");
+    seal(ts, 2);
+    pf_turns_stored(ts, 2);
+    expect(ts, "2:held2 2:now2");
+}
+
+static void test_turn_act_now_waits_for_actions_only(void **state)
+{
+    struct pf_turns *ts = *state;
+
+    put(ts, "k");
+    pf_turn_act_now(pf_turns_open(ts), 1, NULL);
+    expect(ts, "!1");
+    act(ts, 2);
+    pf_turn_act_now(pf_turns_open(ts), 3, NULL);
+    expect(ts, "");
+    seal(ts, 1);
+    pf_turns_stored(ts, 1);
+    pf_turn_act_now(pf_turns_open(ts), 4, NULL);
+    expect(ts, "!2 !3 !4");
+}
+
+static void test_turn_forgets_a_peer(void **state)
+{
+    struct pf_turns *ts = *state;
+
+    send_to(ts, 1, "ready1");
+    send_to(ts, 2, "ready2");
+    put(ts, "k");
+    send_to(ts, 1, "held1");
+    act(ts, 1);
+    send_to(ts, 2, "held2");
+    seal(ts, 1);
+    put(ts, "k2");
+    send_to(ts, 1, "later1");
+    pf_turns_forget_peer(ts, 1);
+    pf_turns_forget_peer(ts, 99);
+    pf_turns_check(ts);
+    send_now(ts, 1, "a new 1");
+    expect(ts, "2:ready2 1:a new 1");
+    pf_turns_stored(ts, 1);
+    expect(ts, "!1 2:held2");
+    seal(ts, 2);
+    pf_turns_stored(ts, 2);
+    expect(ts, "");
+    assert_true(pf_turns_is_idle(ts));
+}
+
+static void test_turn_last_put_of_a_key_wins(void **state)
+{
+    struct pf_turns *ts = *state;
+    struct pf_turn *t = pf_turns_open(ts);
+    const struct pf_batch *b;
+    char key[8] = "k1";
+
+    pf_turn_put(t, 1, bytes_of(key), in_arena(t, "old and long"));
+    key[1] = '2'; /* keys are copied */
+    pf_turn_put(t, 1, bytes_of(key), in_arena(t, "two"));
+    pf_turn_put(t, 2, bytes_of("k1"), in_arena(t, "other table"));
+    pf_turn_put(t, 1, bytes_of("k1"), in_arena(t, "new"));
+    pf_turn_del(t, 1, bytes_of("k2"));
+    b = pf_turns_seal(ts);
+    assert_non_null(b);
+    assert_int_equal(b->n_ops, 3);
+    assert_int_equal(b->bytes, 2 + 3 + 2 + 2 + 11);
+    assert_memory_equal(b->op[0].key.at, "k1", 2);
+    assert_memory_equal(b->op[0].row.at, "new", 3);
+    assert_int_equal(b->op[0].row.len, 3);
+    assert_true(b->op[1].is_del);
+    assert_int_equal(b->op[2].table, 2);
+    pf_turns_stored(ts, 1);
+    put(ts, "k1"); /* a new batch knows nothing of the old one */
+    assert_int_equal(pf_turns_seal(ts)->n_ops, 1);
+    pf_turns_stored(ts, 2);
+}
+
+static void test_turn_is_full_at_the_limit_of_rows(void **state)
+{
+    struct pf_turns *ts = pf_turns_create(100);
+    uint8_t row[64] = {0};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct pf_turn *t = pf_turns_open(ts);
+        struct pf_bytes in = {pf_arena_memdup(pf_turn_arena(t), row, sizeof row), sizeof row};
+
+        assert_false(pf_turns_is_full(ts));
+        pf_turn_put(t, 1, bytes_of(i ? "a" : "b"), in);
+    }
+    assert_true(pf_turns_is_full(ts));
+    seal(ts, 1);
+    assert_false(pf_turns_is_full(ts));
+    pf_turns_destroy(ts); /* with a batch in flight */
+}
+
+static void test_turn_is_full_at_the_limit_of_memory(void **state)
+{
+    struct pf_turns *ts = *state;
+    uint32_t n = 0;
+
+    put(ts, "k");
+    seal(ts, 1);
+    while (!pf_turns_is_full(ts)) {
+        struct pf_turn *t = pf_turns_open(ts);
+        struct pf_bytes m = {pf_arena_zalloc(pf_turn_arena(t), 1 << 20), 1 << 20};
+
+        pf_turn_send(t, 1, m);
+        n++;
+        assert_true(n <= PF_TURN_HELD_MAX_BYTES >> 20);
+    }
+    pf_turns_stored(ts, 1);
+    while (pf_turns_next(ts)) {
+        n--;
+    }
+    assert_int_equal(n, 0);
+    (void)pf_turns_open(ts);
+    assert_false(pf_turns_is_full(ts));
+}
+
+static void test_turn_builders_make_separate_messages(void **state)
+{
+    struct pf_turns *ts = *state;
+    struct pf_turn *t = pf_turns_open(ts);
+    struct pf_fb_builder *outer = pf_turn_builder(t), *inner = pf_turn_nested_builder(t);
+
+    assert_ptr_not_equal(outer, inner);
+    assert_ptr_equal(outer->arena, pf_turn_arena(t));
+    assert_ptr_equal(inner->arena, pf_turn_arena(t));
+    assert_int_not_equal(pf_fb_put_str(outer, PF_STR("x")).at, 0);
+    assert_int_equal(pf_turn_builder(t)->used, 0);
+}
+
+static void expect_abort(void (*f)(struct pf_turns *), struct pf_turns *ts)
+{
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)signal(SIGABRT, SIG_DFL);
+        if (!freopen("/dev/null", "w", stderr)) {
+            _exit(1);
+        }
+        f(ts);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+static void put_empty_key(struct pf_turns *ts)
+{
+    put(ts, "");
+}
+
+static void put_long_key(struct pf_turns *ts)
+{
+    char key[PF_STORE_KEY_MAX_BYTES + 2];
+
+    memset(key, 'k', sizeof key - 1);
+    key[sizeof key - 1] = '\0';
+    put(ts, key);
+}
+
+static void put_table_zero(struct pf_turns *ts)
+{
+    pf_turn_del(pf_turns_open(ts), 0, bytes_of("k"));
+}
+
+static void stored_wrong_number(struct pf_turns *ts)
+{
+    put(ts, "k");
+    (void)pf_turns_seal(ts);
+    pf_turns_stored(ts, 2);
+}
+
+static void stored_nothing(struct pf_turns *ts)
+{
+    pf_turns_stored(ts, 0);
+}
+
+static void test_turn_refuses_misuse(void **state)
+{
+    expect_abort(put_empty_key, *state);
+    expect_abort(put_long_key, *state);
+    expect_abort(put_table_zero, *state);
+    expect_abort(stored_wrong_number, *state);
+    expect_abort(stored_nothing, *state);
+}
+
+/* A hundred thousand turns, most with a batch, a few with large messages: memory is recycled. */
+static void test_turn_memory_stays_bounded(void **state)
+{
+    struct pf_turns *ts = *state;
+    size_t at_start = 0;
+    uint64_t flying = 0;
+
+    for (uint32_t i = 0; i < 100000; i++) {
+        struct pf_turn *t = pf_turns_open(ts);
+        const struct pf_batch *b;
+        char key[16];
+
+        (void)snprintf(key, sizeof key, "key%u", i);
+        if (i % 3) {
+            pf_turn_put(t, 1, bytes_of(key), in_arena(t, "row"));
+        }
+        if (i % 1000 == 0) {
+            (void)pf_arena_zalloc(pf_turn_arena(t), 1 << 20);
+        }
+        pf_turn_send(t, i, in_arena(t, key));
+        pf_turn_send_now(t, i % 7, in_arena(t, key));
+        b = pf_turns_seal(ts);
+        flying = b ? b->number : flying;
+        while (pf_turns_next(ts)) {
+        }
+        if (flying && i % 5 == 0) {
+            pf_turns_stored(ts, flying);
+            flying = 0;
+        }
+        if (i == 10000) {
+            at_start = mallinfo2().uordblks;
+        }
+    }
+    assert_true(mallinfo2().uordblks <= at_start + (4 << 20));
+    if (flying) {
+        pf_turns_stored(ts, flying);
+    }
+}
+
+/* --- against a naive model -------------------------------------------------------------------- */
+
+enum { PEERS = 9, ACTIONS = PEERS, QUEUES, QUEUE_MAX = 4096 };
+
+struct model_effect {
+    uint64_t id, rows_before;
+    bool now, is_close;
+};
+
+struct model {
+    struct model_effect queue[QUEUES][QUEUE_MAX];
+    uint32_t head[QUEUES], tail[QUEUES];
+    uint64_t n_rows, n_stored, n_sealed, next_id;
+    uint64_t flying, next_batch;
+    struct pf_turns *ts;
+    struct pf_rng dice;
+};
+
+static bool model_may_leave(const struct model *m, int q)
+{
+    const struct model_effect *e = &m->queue[q][m->head[q] % QUEUE_MAX];
+
+    return m->head[q] != m->tail[q] && (e->now || e->rows_before <= m->n_stored);
+}
+
+static void model_append(struct model *m, int q)
+{
+    struct pf_turn *t = pf_turns_open(m->ts);
+    struct model_effect e = {.id = ++m->next_id, .rows_before = m->n_rows,
+                             .now = pf_rng_below(&m->dice, 3) == 0};
+    uint64_t *id = pf_arena_memdup(pf_turn_arena(t), &e.id, sizeof e.id);
+    struct pf_bytes message = {(uint8_t *)id, sizeof *id};
+
+    if (q == ACTIONS) {
+        (e.now ? pf_turn_act_now : pf_turn_act)(t, 5, id);
+    } else if (pf_rng_below(&m->dice, 8) == 0) {
+        e.now = false;
+        e.is_close = true;
+        pf_turn_close(t, (uint64_t)q);
+    } else {
+        (e.now ? pf_turn_send_now : pf_turn_send)(t, (uint64_t)q, message);
+    }
+    assert_true(m->tail[q] - m->head[q] < QUEUE_MAX);
+    m->queue[q][m->tail[q]++ % QUEUE_MAX] = e;
+}
+
+static void model_take(struct model *m, const struct pf_effect *e)
+{
+    int q = e->kind == PF_EFFECT_ACT ? ACTIONS : (int)e->peer;
+    const struct model_effect *expected = &m->queue[q][m->head[q] % QUEUE_MAX];
+    uint64_t id = 0;
+
+    assert_true(model_may_leave(m, q));
+    assert_int_equal(e->kind == PF_EFFECT_CLOSE, expected->is_close);
+    if (!expected->is_close) {
+        memcpy(&id, e->kind == PF_EFFECT_ACT ? e->data : e->message.at, sizeof id);
+        assert_int_equal(id, expected->id);
+    }
+    m->head[q]++;
+}
+
+static void model_drain(struct model *m, uint64_t at_most)
+{
+    const struct pf_effect *e;
+
+    while (at_most-- > 0) {
+        if (!(e = pf_turns_next(m->ts))) {
+            for (int q = 0; q < QUEUES; q++) {
+                assert_false(model_may_leave(m, q));
+            }
+            return;
+        }
+        model_take(m, e);
+    }
+}
+
+static void model_seal(struct model *m)
+{
+    const struct pf_batch *b = pf_turns_seal(m->ts);
+
+    assert_int_equal(b != NULL, !m->flying && m->n_rows > m->n_sealed);
+    if (b) {
+        assert_int_equal(b->number, ++m->next_batch);
+        m->flying = b->number;
+        m->n_sealed = m->n_rows;
+    }
+}
+
+static void model_put(struct model *m)
+{
+    struct pf_turn *t = pf_turns_open(m->ts);
+    uint8_t key = (uint8_t)pf_rng_below(&m->dice, 40);
+
+    if (pf_rng_below(&m->dice, 4) == 0) {
+        pf_turn_del(t, 1, (struct pf_bytes){&key, 1});
+    } else {
+        pf_turn_put(t, 1, (struct pf_bytes){&key, 1}, in_arena(t, "row"));
+    }
+    m->n_rows++;
+}
+
+static void model_step(struct model *m)
+{
+    uint64_t what = pf_rng_below(&m->dice, 100);
+    int q = (int)pf_rng_below(&m->dice, QUEUES);
+
+    if (what < 60) {
+        model_append(m, q);
+    } else if (what < 75) {
+        model_put(m);
+    } else if (what < 83) {
+        model_seal(m);
+    } else if (what < 90 && m->flying) {
+        pf_turns_stored(m->ts, m->flying);
+        m->flying = 0;
+        m->n_stored = m->n_sealed;
+    } else if (what == 98 && q != ACTIONS) {
+        pf_turns_forget_peer(m->ts, (uint64_t)q);
+        m->head[q] = m->tail[q];
+    } else if (what >= 90) {
+        model_drain(m, what == 99 ? UINT64_MAX : pf_rng_below(&m->dice, 40));
+    }
+}
+
+static void test_turn_agrees_with_a_naive_model(void **state)
+{
+    struct model *m = PF_NEW(struct model);
+
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        *m = (struct model){.ts = *state, .next_batch = m->next_batch, .flying = m->flying,
+                            .n_rows = m->n_rows - m->n_stored, .n_sealed = m->n_sealed - m->n_stored};
+        pf_rng_seed(&m->dice, seed);
+        for (int i = 0; i < 5000; i++) {
+            model_step(m);
+            pf_turns_check(m->ts);
+        }
+        for (int i = 0; i < 3; i++) {
+            model_seal(m);
+            if (m->flying) {
+                pf_turns_stored(m->ts, m->flying);
+                m->flying = 0;
+                m->n_stored = m->n_sealed;
+            }
+            model_drain(m, UINT64_MAX);
+        }
+        assert_true(pf_turns_is_idle(m->ts));
+    }
+    pf_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+        T(test_turn_effects_without_rows_leave_at_once),
+        T(test_turn_holds_effects_until_their_rows_are_stored),
+        T(test_turn_keeps_one_batch_in_flight),
+        T(test_turn_closes_a_peer_after_its_sends),
+        T(test_turn_send_now_overtakes_other_peers_only),
+        T(test_turn_act_now_waits_for_actions_only),
+        T(test_turn_forgets_a_peer),
+        T(test_turn_last_put_of_a_key_wins),
+        T(test_turn_is_full_at_the_limit_of_rows),
+        T(test_turn_is_full_at_the_limit_of_memory),
+        T(test_turn_builders_make_separate_messages),
+        T(test_turn_refuses_misuse),
+        T(test_turn_memory_stays_bounded),
+        T(test_turn_agrees_with_a_naive_model),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
