@@ -39,7 +39,7 @@ struct pf_agent_options {
 enum pf_agent_event_type {
     PF_AGENT_ROW = 1,        /* a recovered row */
     PF_AGENT_BOOT,           /* all rows are in; makes the identity when there was none */
-    PF_AGENT_LAUNCHER_UP,    /* connected; the daemon has sent LauncherList */
+    PF_AGENT_LAUNCHER_UP,    /* connected: `launcher` is its hello; the daemon has sent LauncherList */
     PF_AGENT_LAUNCHER_DOWN,
     PF_AGENT_PROCESS,        /* a LauncherProcess: started, failed, exited, or entry of the list */
     PF_AGENT_PROCESSES_END,  /* the list is complete: what it lacks the launcher does not know */
@@ -61,11 +61,15 @@ struct pf_agent_event {
             struct pf_bytes key;
             struct pf_msg row;
         } row;
-        struct pf_msg process; /* root LauncherProcess */
+        /* Root LauncherHello. What a launcher of the same `instance` does not list, it never
+         * started; of an absent or another instance nothing is concluded. */
+        struct pf_msg launcher;
+        /* Root LauncherProcess. EXITED with wait_status -1: it is gone, nobody saw its status. */
+        struct pf_msg process;
         struct {
             struct pf_uuid launch;
             int error;          /* errno, 0 = made */
-            const char *stage;  /* "mkdir", "chown", "script", "user" */
+            const char *stage;  /* "mkdir", "chown", "script", "user" (does not exist) */
         } sandbox;
         struct {
             struct pf_msg hello; /* Envelope with Hello (client) or Welcome (master) */
@@ -76,7 +80,10 @@ struct pf_agent_event {
     };
 };
 
-/* The core's own effects (pf_effect.act); `data` as said. All wait for the rows before them. */
+/* The core's own effects (pf_effect.act); `data` as said. All wait for the rows before them. The
+ * daemon drops START, SIGNAL and FORGET while there is no launcher: after LAUNCHER_UP the core says
+ * them again. So START of a uuid that the launcher knows must change nothing, and SANDBOX of one
+ * that exists must succeed. */
 enum pf_agent_act {
     PF_AGENT_ACT_SANDBOX = 1, /* struct pf_agent_act_sandbox: make it, then event SANDBOX */
     PF_AGENT_ACT_START,       /* struct pf_agent_act_start: to the launcher */
@@ -133,6 +140,9 @@ struct pf_agent_act_ended {
     struct pf_str sandbox;
 };
 
+/* The schema of the rows in an AgentTable; NULL = no such table. */
+const struct pf_fb_table_desc *pf_agent_row_desc(uint8_t table);
+
 struct pf_agent *pf_agent_create(const struct pf_agent_options *options);
 void pf_agent_destroy(struct pf_agent *a);
 void pf_agent_step(struct pf_agent *a, const struct pf_agent_event *ev, struct pf_turn *turn);
@@ -143,6 +153,7 @@ const char *pf_agent_id(const struct pf_agent *a);
 
 struct pf_agent_stats {
     uint64_t n_tasks_live, n_tasks_ended, n_updates_pending, launches, refused, updates_sent, resends;
+    uint64_t bad_messages; /* unknown, malformed, of a stale epoch, not allowed */
     uint64_t epoch;
     bool registered, launcher_up;
 };
