@@ -1,24 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Effects must not leave before the rows they depend on, and each peer must get its own in order;
  * a randomized run compares with a model that knows nothing of tags and lists. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <malloc.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <cmocka.h>
-
 #include "common/base/alloc.h"
 #include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/base/limits.h"
 #include "common/base/rng.h"
 #include "common/turn/turn.h"
+#include "tests/support/test.h"
 
 static int setup(void **state)
 {
@@ -322,31 +312,12 @@ static void test_turn_builders_make_separate_messages(void **state)
     assert_int_equal(pf_turn_builder(t)->used, 0);
 }
 
-static void expect_abort(void (*f)(struct pf_turns *), struct pf_turns *ts)
-{
-    int status;
-    pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        (void)signal(SIGABRT, SIG_DFL);
-        if (!freopen("/dev/null", "w", stderr)) {
-            _exit(1);
-        }
-        f(ts);
-        _exit(0);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status));
-    assert_int_equal(WTERMSIG(status), SIGABRT);
-}
-
-static void put_empty_key(struct pf_turns *ts)
+static void put_empty_key(void *ts)
 {
     put(ts, "");
 }
 
-static void put_long_key(struct pf_turns *ts)
+static void put_long_key(void *ts)
 {
     char key[PF_STORE_KEY_MAX_BYTES + 2];
 
@@ -355,30 +326,30 @@ static void put_long_key(struct pf_turns *ts)
     put(ts, key);
 }
 
-static void put_table_zero(struct pf_turns *ts)
+static void put_table_zero(void *ts)
 {
     pf_turn_del(pf_turns_open(ts), 0, bytes_of("k"));
 }
 
-static void stored_wrong_number(struct pf_turns *ts)
+static void stored_wrong_number(void *ts)
 {
     put(ts, "k");
     (void)pf_turns_seal(ts);
     pf_turns_stored(ts, 2);
 }
 
-static void stored_nothing(struct pf_turns *ts)
+static void stored_nothing(void *ts)
 {
     pf_turns_stored(ts, 0);
 }
 
 static void test_turn_refuses_misuse(void **state)
 {
-    expect_abort(put_empty_key, *state);
-    expect_abort(put_long_key, *state);
-    expect_abort(put_table_zero, *state);
-    expect_abort(stored_wrong_number, *state);
-    expect_abort(stored_nothing, *state);
+    assert_true(test_aborts(put_empty_key, *state));
+    assert_true(test_aborts(put_long_key, *state));
+    assert_true(test_aborts(put_table_zero, *state));
+    assert_true(test_aborts(stored_wrong_number, *state));
+    assert_true(test_aborts(stored_nothing, *state));
 }
 
 /* A hundred thousand turns, most with a batch, a few with large messages: memory is recycled. */
