@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The measured figures, each beside its limit in the same run: JSON lines to a file, a table to
+people. No verdict: machines are shared and noisy. Run by deploy/bench."""
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROWS = []
+
+
+def note(line):
+    print("bench: " + line, file=sys.stderr, flush=True)
+
+
+def row(name, value, unit, goal="", **more):
+    r = dict(bench=name, value=value, unit=unit, goal=goal, **more)
+    ROWS.append(r)
+    print(json.dumps(r), flush=True)
+
+
+def percentile(sorted_values, p):
+    return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * p / 100))]
+
+
+def json_lines(*argv):
+    out = subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout.decode()
+    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+
+
+class Cluster:
+    def __init__(self, bin_dir, *up_args):
+        self.bin = bin_dir
+        self.base = tempfile.mkdtemp(prefix="pf.")
+        self.up_args = up_args
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("PROFFER_")}
+        self.env.update(PROFFER_DIR=os.path.join(self.base, "c"), HOME=self.base,
+                        XDG_STATE_HOME=self.base, XDG_CONFIG_HOME=self.base)
+
+    def proffer(self, *args):
+        subprocess.run([os.path.join(self.bin, "proffer"), *args], env=self.env, check=True,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def __enter__(self):
+        begin = time.perf_counter()
+        self.proffer("up", *self.up_args)
+        self.up_ms = (time.perf_counter() - begin) * 1e3
+        return self
+
+    def __exit__(self, *_):
+        self.proffer("down", "--yes", "--purge")
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def daemons(self):
+        with open(os.path.join(self.env["PROFFER_DIR"], "cluster.json")) as f:
+            return json.load(f)["daemons"]
+
+    def timed(self, *args):
+        """Wall ms of one whole command, by posix_spawn and wait4."""
+        argv = [os.path.join(self.bin, "proffer"), *args]
+        null = os.open("/dev/null", os.O_RDWR)
+        begin = time.perf_counter()
+        pid = os.posix_spawn(argv[0], argv, self.env, file_actions=[
+            (os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1)])
+        _, status = os.waitpid(pid, 0)
+        ms = (time.perf_counter() - begin) * 1e3
+        os.close(null)
+        if status != 0:
+            raise RuntimeError("%s ended with %d" % (args, status))
+        return ms
+
+
+def memory_kib(pid, field):
+    with open("/proc/%d/status" % pid) as f:
+        return int(re.search(field + r":\s+(\d+)", f.read()).group(1))
+
+
+def launcher_pids(agent_pid_dirs):
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/cmdline" % name, "rb") as f:
+                    line = f.read().split(b"\0")
+            except OSError:
+                continue
+            if line and line[0].endswith(b"proffer-launcher") and any(
+                    d.encode() in b" ".join(line) for d in agent_pid_dirs):
+                found.append(int(name))
+    return found
+
+
+def bench_build(source):
+    note("clean build")
+    out = tempfile.mkdtemp(prefix="pf.build.")
+    begin = time.perf_counter()
+    quiet = dict(stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(["cmake", "-S", source, "-B", out, "-G", "Ninja", "-DPF_TESTS=OFF",
+                    "-DCMAKE_BUILD_TYPE=RelWithDebInfo"], **quiet)
+    subprocess.run(["cmake", "--build", out, "-j", str(os.cpu_count())], **quiet)
+    row("clean build, without tests", round(time.perf_counter() - begin, 1), "s", "< 60")
+    shutil.rmtree(out)
+
+
+def bench_core(bench_dir):
+    note("master core in process")
+    for r in json_lines(os.path.join(bench_dir, "bench_master")):
+        ROWS.append(r)
+        print(json.dumps(r), flush=True)
+
+
+def bench_latency(c, label, goal, n):
+    note("run -- true, %s, %d times" % (label, n))
+    for _ in range(5):
+        c.timed("run", "--", "true")
+    ms = sorted(c.timed("run", "--", "true") for _ in range(n))
+    row("run -- true, %s, p50" % label, round(percentile(ms, 50), 2), "ms", goal,
+        p99=round(percentile(ms, 99), 2), n=n)
+
+
+def bench_rate(c, bench_dir, n):
+    """One agent with real processes beside the bare limit of the same minute."""
+    note("%d x /bin/true through one agent, beside the bare loop" % n)
+    ratios = []
+    for _ in range(3):
+        bare = json_lines(os.path.join(bench_dir, "bench_spawn"), str(n))[0]["best_per_s"]
+        ms = c.timed("run", "-q", "-n", str(n), "--cpus", "0.001", "--mem", "1M", "--", "/bin/true")
+        rate = n / ms * 1e3
+        ratios.append((rate / bare, rate, bare))
+    ratios.sort()
+    ratio, rate, bare = ratios[1]
+    row("real processes through one agent", round(rate), "tasks/s", "", bare_per_s=round(bare), n=n)
+    row("the same, of the bare limit", round(100 * ratio), "%", "> 50 (goal 80)",
+        spread=[round(100 * r[0]) for r in ratios])
+
+
+def bench_memory(c, label):
+    ds = c.daemons()
+    goals = {"master": "< 8", "agent": "< 6"} if label == "idle" else {}
+    field = "VmRSS" if label == "idle" else "RssAnon"
+    for kind in ("master", "agent"):
+        pid = [d["pid"] for d in ds if d["kind"] == kind][0]
+        row("memory of %s, %s" % (kind, label), round(memory_kib(pid, field) / 1024, 2), "MiB",
+            goals.get(kind, ""), field=field)
+    dirs = [d["work_dir"] for d in ds if d["kind"] == "agent"]
+    for pid in launcher_pids(dirs)[:1]:
+        row("memory of launcher, %s" % label, round(memory_kib(pid, field) / 1024, 2), "MiB",
+            "< 1" if label == "idle" else "", field=field)
+
+
+def bench_loaded(c, n):
+    note("%d sleeping tasks" % n)
+    c.proffer("run", "-d", "-n", str(n), "--cpus", "0.001", "--mem", "1M", "--", "sleep", "1000")
+    bench_memory(c, "with %d tasks" % n)
+
+
+def bench_contended(bin_dir, bench_dir, n):
+    with Cluster(bin_dir, "--agents", "2", "--cpus", "8", "--mem", "8G") as c:
+        native = [d["native"] for d in c.daemons() if d["kind"] == "master"][0]
+        key = os.path.join(c.env["PROFFER_DIR"], "key")
+        p = subprocess.Popen([os.path.join(bench_dir, "bench_frameworks"), native, key, "10", "1"],
+                             stdout=subprocess.PIPE)
+        p.stdout.readline()  # it says when all are subscribed and the hoarder holds its offers
+        bench_latency(c, "beside 10 idle frameworks and a hoarder", "< 50 (goal 30)", n)
+        p.terminate()
+        p.wait()
+
+
+def table():
+    print("\n%-58s %12s %-9s %s" % ("what", "measured", "unit", "goal"))
+    for r in ROWS:
+        extra = {k: v for k, v in r.items() if k not in ("bench", "value", "unit", "goal")}
+        print("%-58s %12s %-9s %-16s %s" % (r["bench"], r["value"], r["unit"], r["goal"],
+                                            " ".join("%s=%s" % kv for kv in extra.items())))
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("build", help="build directory of a release build with tests")
+    ap.add_argument("--source", default=".")
+    ap.add_argument("--quick", action="store_true", help="fewer rounds, no build time")
+    args = ap.parse_args()
+    bin_dir, bench_dir = (os.path.join(os.path.abspath(args.build), d) for d in ("bin", "bench"))
+    n = 50 if args.quick else 200
+    bench_core(bench_dir)
+    with Cluster(bin_dir, "--agents", "1", "--cpus", "32", "--mem", "64G") as c:
+        row("up, one agent, ready", round(c.up_ms), "ms", "< 500")
+        bench_memory(c, "idle")
+        bench_latency(c, "alone", "< 30 (goal 20)", n)
+        bench_rate(c, bench_dir, 500 if args.quick else 3000)
+        bench_loaded(c, 500 if args.quick else 10000)
+    bench_contended(bin_dir, bench_dir, n)
+    if not args.quick:
+        bench_build(args.source)
+    table()
+
+
+if __name__ == "__main__":
+    main()
