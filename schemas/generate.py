@@ -234,8 +234,8 @@ class Schema:
                 raise f.error("a vector cannot be pbreq or part of a oneof")
             if "pbdefault" in f.attrs and (f.vector or not (f.is_scalar or f.kind == "STRING")):
                 raise f.error("only scalars and strings have a pbdefault")
-            if "pbdefault" in f.attrs and f.is_scalar and not f.optional:
-                raise f.error("a scalar with pbdefault must be `= null`")
+            if f.is_scalar and not f.optional and f.attrs.keys() & {"pbdefault", "pbreq"}:
+                raise f.error("a scalar with pbdefault or pbreq must be `= null`")
 
 
 def absent_value(schema, f):
