@@ -49,7 +49,7 @@ PF_MUST_USE int pf_loop_turn(struct pf_loop *loop, bool may_wait, struct pf_err 
 /* From a callback: pf_loop_run() returns after the turn (its (3) and (4) still happen). */
 void pf_loop_stop(struct pf_loop *loop);
 
-/* Monotonic ms (CLOCK_BOOTTIME), read when the wait of this turn ended. */
+/* pf_now_ms(), read when the wait of this turn ended. */
 int64_t pf_loop_now_ms(const struct pf_loop *loop);
 const struct pf_loop_counters *pf_loop_counters(const struct pf_loop *loop);
 
