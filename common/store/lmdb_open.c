@@ -3,16 +3,14 @@
  * of the map is touched. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 #include "common/base/alloc.h"
 #include "common/base/buf.h"
 #include "common/store/lmdb_internal.h"
+#include "common/sys/file.h"
 
 enum { MAP_MIN_BYTES = 4 << 20, SPACE_LEFT_MIN_BYTES = 4 << 20, KIND_MAX = 64, READERS_BYTES = 8192 };
 
@@ -35,59 +33,17 @@ static char *path_join(const char *dir, const char *name)
     return path;
 }
 
-/* Filesystems whose locks or mappings are not coherent between machines. */
-static const struct {
-    uint32_t magic;
-    const char *name;
-} network_fs[] = {
-    {NFS_SUPER_MAGIC, "NFS"}, {SMB_SUPER_MAGIC, "SMB"},   {0xff534d42, "CIFS"},
-    {0xfe534d42, "SMB2"},     {CODA_SUPER_MAGIC, "Coda"}, {AFS_SUPER_MAGIC, "AFS"},
-    {0x6b414653, "AFS"},      {0x00c36400, "Ceph"},       {0x0bd00bd0, "Lustre"},
-    {0x47504653, "GPFS"},     {0x564c, "NCP"},
-};
-
+/* Locks and mappings are not coherent between machines. */
 static int dir_check_filesystem(const struct lmdb_store *s, struct pf_err *err)
 {
-    struct statfs fs;
+    const char *name = NULL;
+    int rc = pf_fs_network(s->dir, &name, err);
 
-    if (statfs(s->dir, &fs) != 0) {
-        return pf_err_set_sys(err, pf_err_from_errno(errno), errno, "%s", s->dir);
+    if (rc == 0 && name) {
+        rc = pf_err_set(err, PF_EINVAL, "%s is on a network filesystem (%s); a local one is needed",
+                        s->dir, name);
     }
-    for (size_t i = 0; i < PF_ARRAY_LEN(network_fs); i++) {
-        if ((uint32_t)fs.f_type == network_fs[i].magic) {
-            return pf_err_set(err, PF_EINVAL,
-                              "%s is on a network filesystem (%s); a local one is needed", s->dir,
-                              network_fs[i].name);
-        }
-    }
-    return 0;
-}
-
-static int dir_lock(struct lmdb_store *s, struct pf_err *err)
-{
-    char pid[24] = "";
-    struct pf_buf text = {0};
-
-    s->lock_fd = open(s->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (s->lock_fd < 0) {
-        return pf_err_set_sys(err, pf_err_from_errno(errno), errno, "%s", s->lock_path);
-    }
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        int sys = errno;
-
-        if (sys != EWOULDBLOCK) {
-            return pf_err_set_sys(err, pf_err_from_errno(sys), sys, "%s", s->lock_path);
-        }
-        (void)!pread(s->lock_fd, pid, sizeof pid - 1, 0); /* only for the message */
-        pid[strcspn(pid, "\n")] = '\0';
-        return pf_err_set(err, PF_EBUSY, "%s is in use by process %s", s->dir,
-                          pid[0] ? pid : "(unknown)");
-    }
-    pf_buf_printf(&text, "%ld\n", (long)getpid());
-    (void)!ftruncate(s->lock_fd, 0); /* the lock is what counts, the number is a courtesy */
-    (void)!pwrite(s->lock_fd, text.data, text.len, 0);
-    pf_buf_fini(&text);
-    return 0;
+    return rc;
 }
 
 /* LMDB maps its table of readers and writes there: without blocks behind it a full disk would be a
@@ -104,43 +60,28 @@ static int dir_allocate_readers(const struct lmdb_store *s, struct pf_err *err)
 }
 
 /* A name in a directory lasts when the directory is synced. */
-static int dir_sync(const char *path, struct pf_err *err)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int sys = 0;
-
-    if (fd < 0 || fsync(fd) != 0) {
-        sys = errno;
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    if (sys && sys != EINVAL && sys != EACCES) { /* not syncable, or a parent of somebody else */
-        return pf_err_set_sys(err, pf_err_from_errno(sys), sys, "syncing %s", path);
-    }
-    return 0;
-}
-
-static int dir_make(struct lmdb_store *s, bool *out_is_new, struct pf_err *err)
+static int dir_make(struct lmdb_store *s, struct pf_err *err)
 {
     char *parent, *slash;
     int rc;
 
-    *out_is_new = false;
     if (mkdir(s->dir, 0700) != 0) {
         if (errno == EEXIST) {
             return 0;
         }
         return pf_err_set_sys(err, pf_err_from_errno(errno), errno, "making %s", s->dir);
     }
-    *out_is_new = true;
     parent = pf_strdup(s->dir);
     slash = strrchr(parent, '/');
     if (slash) {
         slash[slash == parent ? 1 : 0] = '\0';
     }
-    rc = dir_sync(slash ? parent : ".", err);
+    rc = pf_dir_sync(slash ? parent : ".", err);
     pf_free(parent);
+    if (rc == PF_EACCESS) { /* somebody else's directory */
+        pf_err_clear(err);
+        rc = 0;
+    }
     return rc;
 }
 
@@ -297,7 +238,7 @@ static int stamp_settle(struct lmdb_store *s, const struct pf_store_lmdb_options
         }
     }
     rc = stamp_write(s, o, err);
-    return rc < 0 || s->no_sync ? rc : dir_sync(s->dir, err);
+    return rc < 0 || s->no_sync ? rc : pf_dir_sync(s->dir, err);
 }
 
 /* Makes the ballast when it is missing and there is room. Without it the store works, and says so
@@ -341,7 +282,6 @@ int lmdb_set_map(struct lmdb_store *s, size_t bytes)
 
 int lmdb_dir_open(struct lmdb_store *s, const struct pf_store_lmdb_options *o, struct pf_err *err)
 {
-    bool is_new;
     int rc;
 
     s->dir = pf_strdup(o->dir);
@@ -350,12 +290,12 @@ int lmdb_dir_open(struct lmdb_store *s, const struct pf_store_lmdb_options *o, s
     s->readers_path = path_join(o->dir, "lock.mdb");
     s->ballast_path = path_join(o->dir, "ballast");
     s->no_sync = o->no_sync;
-    rc = dir_make(s, &is_new, err);
+    rc = dir_make(s, err);
     if (rc == 0) {
         rc = dir_check_filesystem(s, err);
     }
     if (rc == 0) {
-        rc = dir_lock(s, err);
+        rc = pf_file_lock(s->lock_path, &s->lock_fd, err);
     }
     if (rc == 0) {
         rc = dir_allocate_readers(s, err);

@@ -481,7 +481,7 @@ static void test_store_lmdb_refuses_a_second_holder(void **state)
 {
     char words[48];
 
-    (void)snprintf(words, sizeof words, "in use by process %ld", (long)getpid());
+    (void)snprintf(words, sizeof words, "locked by process %ld", (long)getpid());
     expect_refused(*state, "test", 3, PF_EBUSY, words);
 }
 
@@ -579,7 +579,7 @@ static void test_store_lmdb_refuses_a_network_filesystem(void **state)
 
     close_store(f);
     statfs_says_nfs = true;
-    expect_refused(f, "test", 3, PF_EINVAL, "network filesystem (NFS)");
+    expect_refused(f, "test", 3, PF_EINVAL, "network filesystem (nfs)");
 }
 
 static void test_store_lmdb_refuses_a_bad_directory(void **state)
