@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starts one program: a child that shares our memory until it executes (clone VM|VFORK on a stack of
+ * its own), so that the cost does not grow with the parent and a failure can tell its stage. Knows
+ * no names of users and no protocol. The caller keeps 0, 1 and 2 open, every other descriptor
+ * close-on-exec, and all dispositions of signals at their defaults. */
+#ifndef PF_AGENT_LAUNCHER_SPAWN_H
+#define PF_AGENT_LAUNCHER_SPAWN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+#include "common/base/compiler.h"
+#include "common/base/err.h"
+
+struct pf_spawn {
+    const char *path;        /* with '/': as it is; else looked for */
+    char **argv;             /* NULL behind the end; argv[-1] must be writable (scripts without #!) */
+    char **envp;
+    const char *search_path; /* "a:b"; "" and an empty part mean the working directory */
+    const char *cwd;
+    int fd[3];               /* each >= 3 */
+    bool set_ids;
+    uint32_t uid, gid;
+    const uint32_t *groups;
+    uint32_t n_groups;
+    const struct rlimit *nofile; /* limit to restore; NULL = leave as it is */
+};
+
+/* What went wrong: errno and where ("setsid", "limit", "groups", "setgid", "setuid", "chdir",
+ * "stdio", "exec", "clone"; static text). */
+struct pf_spawn_failure {
+    int error;
+    const char *stage;
+};
+
+/* The child's stack; one for all spawns of a process. */
+struct pf_spawn_stack {
+    void *base;
+    size_t bytes;
+};
+PF_MUST_USE int pf_spawn_stack_init(struct pf_spawn_stack *s, struct pf_err *err);
+void pf_spawn_stack_fini(struct pf_spawn_stack *s);
+
+/* Returns when the child has executed (its pid, leader of a session of its own) or failed (-1,
+ * `*out_failure` set, nothing left to wait for). */
+PF_MUST_USE pid_t pf_spawn(const struct pf_spawn_stack *stack, const struct pf_spawn *s,
+                           struct pf_spawn_failure *out_failure);
+
+/* Start time of a process in clock ticks since boot, as in /proc/PID/stat; 0 if it does not
+ * exist. */
+uint64_t pf_proc_start_time(pid_t pid);
+/* CLOCK_BOOTTIME in the same unit. */
+uint64_t pf_proc_ticks_now(void);
+
+#endif
