@@ -27,6 +27,7 @@
 #define PF_RES_SET_MAX          1024
 
 /* cluster */
+#define PF_MASTERS_MAX          16
 #define PF_AGENTS_MAX           65536
 #define PF_FRAMEWORKS_MAX       16384
 #define PF_FRAMEWORK_TASKS_MAX  1000000     /* live, of one framework */
