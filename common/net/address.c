@@ -82,7 +82,7 @@ int pf_listen_check(const char *address, bool has_key, bool insecure, struct pf_
         return rc;
     }
     return pf_err_set(err, PF_EUSAGE,
-                      "listening on %.100s, which others can reach, needs a key (--key-file FILE) or "
-                      "--insecure, which lets anybody run anything",
+                      "listening on %.100s, which others can reach, needs a key (--key-file FILE), "
+                      "or --insecure, which lets anybody run anything",
                       address);
 }

@@ -22,7 +22,7 @@ static int check_owner(int fd, const char *path, struct pf_err *err)
         return pf_err_set(err, PF_EINVAL, "key file %.150s is no regular file", path);
     }
     if (st.st_uid != geteuid() && st.st_uid != 0) {
-        return pf_err_set(err, PF_EACCESS, "key file %.120s belongs to user %u, not to us: chown it",
+        return pf_err_set(err, PF_EACCESS, "key file %.120s belongs to user %u, not us: chown it",
                           path, (unsigned)st.st_uid);
     }
     if ((st.st_mode & 077) != 0) {

@@ -16,6 +16,8 @@
 #include "common/base/compiler.h"
 #include "common/base/err.h"
 
+#define PF_ADDRESS_MAX 80 /* bytes of "host:port" as listening tells it, with the NUL */
+
 struct pf_loop;
 struct pf_timer;
 struct pf_watch;

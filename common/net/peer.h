@@ -76,7 +76,6 @@ void pf_net_destroy(struct pf_net *net);
 /* Listens on "host:port" (numeric host, "localhost", "[::1]:0", or "*:port" for all); port 0 picks
  * one. `out_address` (may be NULL) gets the bound "host:port" (PF_ADDRESS_MAX bytes). The caller
  * asked pf_listen_check() first. PF_EBUSY (in use), PF_EINVAL, PF_EACCESS, PF_EIO. */
-#define PF_ADDRESS_MAX 80
 PF_MUST_USE int pf_net_listen(struct pf_net *net, const char *address, char *out_address,
                               struct pf_err *err);
 /* Stops accepting; the peers stay. */
