@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of tidy: who may include whom, what is banned where, how long things may be, and the
+exceptions, each with its reason."""
+
+TOP = {"CMakeLists.txt", "README.md", "LICENSE", "common", "schemas", "master", "agent",
+       "framework", "deploy", "tests"}
+
+# What a layer may include besides itself. A layer is the longest prefix of a path in this table.
+BASE = {"common/base"}
+CORE = BASE | {"common/fb", "schemas", "common/turn"}
+COMMON = {"common/base", "common/sys", "common/fb", "common/turn", "common/store", "common/link",
+          "common/net", "common/engine", "schemas"}
+EDGES = {
+    "common/base": set(),
+    "common/sys": BASE,
+    "common/fb": BASE,
+    "schemas": BASE | {"common/fb"},
+    "common/turn": BASE | {"common/fb"},
+    "common/store": BASE | {"common/sys", "common/turn"},
+    "common/link": BASE | {"common/fb", "schemas"},
+    "common/net": BASE | {"common/sys", "common/fb", "schemas", "common/link"},
+    "common/engine": BASE | {"common/sys", "common/fb", "schemas", "common/turn", "common/store",
+                             "common/link", "common/net"},
+    "master/core": CORE,
+    "master/daemon": COMMON | {"master/core"},
+    "agent/core": CORE,
+    "agent/launcher": BASE | {"common/sys", "common/fb", "schemas"},
+    "agent/daemon": COMMON | {"agent/core", "agent/launcher"},
+    "framework/include": set(),
+    "framework/driver": CORE | {"common/link", "framework/include"},
+    "framework/lib": COMMON | {"framework/include", "framework/driver"},
+    "framework/cli": COMMON | {"framework/include", "framework/lib"},
+    "framework/examples": {"framework/include"},
+    "tests": COMMON | {"master/core", "master/daemon", "agent/core", "agent/launcher",
+                       "agent/daemon", "framework/include", "framework/driver", "framework/lib",
+                       "framework/cli"},
+}
+
+# Strict C11, no clock, no dice, no input or output; tests/tidy/purity.py reads their symbols too.
+PURE = {"common/base", "common/fb", "common/turn", "common/link", "master/core", "agent/core",
+        "framework/driver", "schemas"}
+PURE_HEADERS = {"errno.h", "float.h", "inttypes.h", "limits.h", "math.h", "stdarg.h",
+                "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h",
+                "string.h", "sys/queue.h", "sanitizer/asan_interface.h"}
+
+# Layers whose every module is included by some test in C; the others are tested as programs.
+UNIT_TESTED = {layer for layer in EDGES if layer.startswith("common/")} | {
+    "master/core", "agent/core", "framework/driver", "framework/lib"}
+
+# Headers of libraries and the only layers that may see them: (prefix, layers).
+LIBRARY_HEADERS = [
+    ("event2/", {"common/net"}),
+    ("lmdb.h", {"common/store"}),
+    ("openssl/", {"common/link"}),
+    ("zlib.h", {"common/net"}),
+    ("cmocka.h", {"tests"}),
+]
+
+# Hard stops, in lines.
+FILE_LINES = {".c": 700, ".h": 300, ".py": 700}
+FUNCTION_LINES = 70
+README_LINES = 60
+COLUMNS = 100
+
+# (functions, path patterns where they are at home, what to do instead)
+BANS = [
+    (("malloc", "calloc", "realloc", "free", "strdup", "strndup", "asprintf", "vasprintf"),
+     ("common/base/alloc.c",), "use common/base/alloc.h"),
+    (("time", "clock_gettime", "gettimeofday", "clock"), ("common/sys/clock.c",),
+     "use common/sys/clock.h"),
+    (("rand", "srand", "random", "srandom", "drand48", "getrandom", "getentropy"),
+     ("common/sys/random.c",), "use common/base/rng.h or common/sys/random.h"),
+    (("exit", "abort", "quick_exit"), ("common/base/assert.c", "*/main.c", "tests/*"),
+     "only main and the assert end a process"),
+    (("_exit", "_Exit"), ("agent/launcher/*", "framework/cli/*", "tests/*"),
+     "only a child after fork ends like this"),
+    (("strcpy", "strcat", "sprintf", "vsprintf", "strtok", "atoi", "atol", "atoll", "atof", "gets",
+      "alloca", "strncpy", "strncat", "tmpnam", "mktemp"), (), "there is a safe way"),
+    (("assert",), (), "use PF_ASSERT"),
+    (("sleep", "usleep", "nanosleep", "clock_nanosleep"), (), "wait for what is awaited"),
+    (("printf", "vprintf", "puts", "putchar", "perror", "fprintf", "vfprintf"),
+     ("common/base/assert.c", "framework/cli/*", "framework/examples/*", "*/main.c", "tests/*"),
+     "log through common/sys/log.h"),
+    (("setjmp", "longjmp", "system", "popen", "signal"), ("tests/*",), "there is a safe way"),
+]
+
+# (rule, path pattern, text that the message holds or "", reason)
+EXCEPTIONS = [
+    ("ban", "tests/unit/test_clock.c", "time", "compares our clock with libc's"),
+    ("file-level", "common/base/alloc.c", "", "the handler and test hook of the one allocator"),
+    ("file-level", "common/sys/log.c", "", "the process has one log"),
+]
