@@ -19,7 +19,7 @@ enum pf_journal_kind {
     PF_JOURNAL_INTENT,    /* about to start */
     PF_JOURNAL_STARTED,   /* pid, start_time */
     PF_JOURNAL_FAILED,    /* error, stage */
-    PF_JOURNAL_EXITED,    /* wait_status; error != 0: nobody saw the status */
+    PF_JOURNAL_EXITED,    /* wait_status, -1: nobody saw it */
     PF_JOURNAL_FORGOTTEN,
     PF_JOURNAL_KIND_END,
 };

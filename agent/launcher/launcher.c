@@ -125,7 +125,7 @@ static void proc_apply(struct proc *p, const struct pf_journal_record *r)
         p->ended_ms = r->at_ms;
         break;
     case PF_JOURNAL_EXITED:
-        p->state = r->error != 0 ? LauncherState_UNKNOWN : LauncherState_EXITED;
+        p->state = LauncherState_EXITED;
         p->wait_status = r->wait_status;
         p->ended_ms = r->at_ms;
         break;
@@ -166,8 +166,7 @@ static int recover(struct pf_launcher *l, struct pf_err *err)
     }
     while (c.is_other_boot && (p = pf_map_next(&l->by_uuid, &cursor)) != NULL) {
         if (proc_is_live(p)) { /* nothing outlives a boot */
-            p->state = LauncherState_UNKNOWN;
-            p->ended_ms = launcher_wall_ms();
+            proc_lose(p);
         }
     }
     strays_adopt(l);

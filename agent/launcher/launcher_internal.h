@@ -18,6 +18,7 @@
 #include "schemas/launcher.h"
 
 #define LAUNCHER_PROTOCOL      1u
+#define LAUNCHER_STATUS_LOST   (-1)         /* it is gone, nobody saw its status */
 #define LAUNCHER_FDS_MAX       253          /* of one message, the kernel's SCM_MAX_FD */
 #define LAUNCHER_IN_FDS_MAX    1024         /* that wait for their frames */
 #define LAUNCHER_OUT_FDS_MAX   64           /* that wait to be sent */
@@ -97,6 +98,8 @@ struct proc *proc_find(const struct pf_launcher *l, struct pf_bytes uuid); /* NU
 void proc_watch(struct pf_launcher *l, struct proc *p);
 bool proc_is_live(const struct proc *p);
 bool proc_has_ended(const struct proc *p);
+/* It ended, unseen. */
+void proc_lose(struct proc *p);
 /* The descriptor of `p` is ready: notes how it ended, for procs_reap. */
 void proc_on_ready(struct pf_launcher *l, struct proc *p);
 /* To its process group; before it runs, KILL and TERM let it fail unstarted. */

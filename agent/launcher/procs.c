@@ -84,6 +84,13 @@ bool proc_is_live(const struct proc *p)
     return p->state == LauncherState_STARTING || p->state == LauncherState_RUNNING;
 }
 
+void proc_lose(struct proc *p)
+{
+    p->state = LauncherState_EXITED;
+    p->wait_status = LAUNCHER_STATUS_LOST;
+    p->ended_ms = launcher_wall_ms();
+}
+
 bool proc_has_ended(const struct proc *p)
 {
     return !proc_is_live(p);
@@ -113,7 +120,6 @@ static struct pf_journal_record proc_record(const struct proc *p, enum pf_journa
     r.at_ms = kind == PF_JOURNAL_STARTED || kind == PF_JOURNAL_INTENT ? p->started_ms : p->ended_ms;
     if (kind == PF_JOURNAL_EXITED) {
         r.wait_status = p->wait_status;
-        r.error = p->state == LauncherState_UNKNOWN ? ECHILD : 0;
     } else if (kind == PF_JOURNAL_FAILED) {
         r.error = p->error;
         memcpy(r.stage, p->stage, sizeof r.stage);
@@ -282,10 +288,10 @@ void proc_on_ready(struct pf_launcher *l, struct proc *p)
             return;
         }
         p->wait_status = status_of(&si);
-        p->state = LauncherState_EXITED;
     } else {
-        p->state = LauncherState_UNKNOWN; /* another launcher's child: its status is lost */
+        p->wait_status = LAUNCHER_STATUS_LOST; /* another launcher's child */
     }
+    p->state = LauncherState_EXITED;
     p->is_reaping = true;
     p->ended_ms = launcher_wall_ms();
     STAILQ_INSERT_TAIL(&l->reaping, p, link);

@@ -215,16 +215,14 @@ void strays_adopt(struct pf_launcher *l)
         if (p->state == LauncherState_RUNNING && pf_proc_start_time(p->pid) == p->start_time) {
             proc_watch(l, p);
         } else if (p->state == LauncherState_RUNNING) {
-            p->state = LauncherState_UNKNOWN;
-            p->ended_ms = launcher_wall_ms();
+            proc_lose(p);
         }
     }
     proc_fs_walk(l, adopt_dangling);
     cursor = 0;
     while ((p = pf_map_next(&l->by_uuid, &cursor)) != NULL) {
         if (p->state == LauncherState_STARTING) {
-            p->state = LauncherState_UNKNOWN;
-            p->ended_ms = launcher_wall_ms();
+            proc_lose(p);
         }
         l->n_live += proc_is_live(p) ? 1 : 0;
     }

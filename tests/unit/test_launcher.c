@@ -479,7 +479,9 @@ static void test_successor_of_a_killed_launcher_goes_on(void **state)
     }
     assert_true(seen[1] && seen[2] && seen[3]);
     client_signal(&c, uuid_of(3), SIGKILL);
-    assert_int_equal(LauncherProcess_state(client_end(&c, uuid_of(3))), LauncherState_UNKNOWN);
+    struct LauncherProcess end = client_end(&c, uuid_of(3));
+    assert_int_equal(LauncherProcess_state(end), LauncherState_EXITED);
+    assert_int_equal(LauncherProcess_wait_status(end), -1);
     expect_pipe_end(fd);
     assert_int_equal(close(fd), 0);
     client_finish(&c);
