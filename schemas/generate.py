@@ -35,6 +35,8 @@ C_WORDS = set("auto break case char const continue default do double else enum e
               "goto if inline int long register restrict return short signed sizeof static struct "
               "switch typedef union unsigned void volatile while bool true false asm".split())
 
+DECLARATION = re.compile(r"\b(?:table|enum|union|struct)\s+(\w+)\s*[({:]")
+
 
 class SchemaError(Exception):
     """A schema that cannot be turned into C."""
@@ -195,9 +197,9 @@ class Schema:
         objects, enums = root.tables(0), root.tables(1)
         self.enums = {e.string(0): Enum(e, objects) for e in enums}
         self.tables = {}
-        plain = re.sub(r"//[^\n]*", "", text)
-        self.own = re.findall(r"^\s*(?:table|enum|union|struct)\s+(\w+)", plain, re.M)
-        self.includes = re.findall(r'^\s*include\s+"([^"]+)"', plain, re.M)
+        plain = re.sub(r'"[^"\n]*"|//[^\n]*', lambda m: m[0] if m[0][0] == '"' else "", text)
+        self.own = DECLARATION.findall(plain)
+        self.includes = re.findall(r'\binclude\s+"([^"]+)"', plain)
         for o in objects:
             if o.scalar(2, "<B"):
                 raise SchemaError(f"{o.string(0)}: structs are not supported")
@@ -628,7 +630,7 @@ def include_finder(path, args):
             full = os.path.join(folder, name)
             if os.path.exists(full):
                 with open(full, encoding="utf-8") as file:
-                    if not re.search(r"^\s*(table|enum|union)\b", file.read(), re.M):
+                    if not DECLARATION.search(file.read()):
                         return None
                 return os.path.relpath(full, args.root).replace(os.sep, "/")[:-4] + ".h"
         raise SchemaError(f"{path}: cannot find {name}")

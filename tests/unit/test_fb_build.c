@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the builder writes, the accessors read; limits, sharing, nesting, copies. */
 #include "common/fb/build.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
 #include "common/base/alloc.h"
-#include "common/base/limits.h"
+#include "tests/support/test.h"
 #include "tests/support/testmsg.h"
 
 static void verified(struct pf_msg msg)
@@ -145,11 +140,274 @@ static void test_fb_build_contents_come_back(void **state)
     pf_fb_builder_fini(&b);
 }
 
+static void test_fb_build_absent_tables_give_absent_values(void **state)
+{
+    (void)state;
+    struct TestMsg m = TestMsg__root((struct pf_msg){NULL, 0, NULL});
+    assert_null(TestMsg_text(m).at);
+    assert_null(TestMsg_data(m).at);
+    assert_null(Test_Id_value(Test_Job_job_id(TestMsg_job(m))).at);
+    assert_null(Test_Job_name(TestMsg_carried(m)).at);
+    assert_int_equal(TestMsg_jobs__len(m), 0);
+    assert_int_equal(TestMsg_body_type(m), TestBody_NONE);
+    assert_int_equal(TestMsg_i32(m), 0);
+    assert_int_equal(TestMsg_u32(m), 5050);
+    assert_false(TestMsg__has_i32(m) || TestMsg__has_body(m) || TestMsg__has_jobs(m));
+}
+
+static void test_fb_build_empty_is_not_absent(void **state)
+{
+    (void)state;
+    struct pf_fb_builder b;
+    pf_fb_builder_init(&b, NULL);
+    struct TestMsg__args args = {.text = PF_STR(""), .data = {(const uint8_t *)"", 0}};
+    struct TestMsg m = TestMsg__root(TestMsg__finish(&b, TestMsg__put(&b, &args)));
+    assert_true(TestMsg__has_text(m) && TestMsg_text(m).len == 0 && TestMsg_text(m).at != NULL);
+    assert_true(TestMsg__has_data(m) && TestMsg_data(m).len == 0);
+    assert_false(TestMsg__has_role(m) || TestMsg__has_texts(m));
+    pf_fb_builder_fini(&b);
+}
+
+static uint32_t bytes_of_jobs(uint32_t n)
+{
+    struct pf_fb_builder b;
+    struct pf_ref refs[64];
+    pf_fb_builder_init(&b, NULL);
+    for (uint32_t i = 0; i < n; i++) {
+        refs[i] = Test_Job__put(&b, &(struct Test_Job__args){.name = PF_STR("abc")});
+    }
+    struct TestMsg__args args = {.jobs = {refs, n}};
+    struct pf_msg msg = TestMsg__finish(&b, TestMsg__put(&b, &args));
+    pf_fb_builder_fini(&b);
+    return msg.len;
+}
+
+static void test_fb_build_tables_of_one_shape_share_a_vtable(void **state)
+{
+    (void)state;
+    /* A reference, a table of two words, a string of two: no vtable of six bytes again. */
+    assert_int_equal(bytes_of_jobs(64) - bytes_of_jobs(32), 32 * (4 + 8 + 8));
+}
+
+static void test_fb_build_messages_in_an_arena_outlive_a_reset(void **state)
+{
+    (void)state;
+    struct pf_arena arena = {0};
+    struct pf_fb_builder b;
+    struct pf_msg msgs[50];
+    pf_fb_builder_init(&b, &arena);
+    for (uint32_t i = 0; i < PF_ARRAY_LEN(msgs); i++) {
+        char text[200];
+        memset(text, 'a' + (int)(i % 26), sizeof text);
+        pf_fb_builder_reset(&b);
+        struct TestMsg__args args = {.text = {text, i * 4}, .u64 = PF_OPT(i)};
+        msgs[i] = TestMsg__finish(&b, TestMsg__put(&b, &args));
+    }
+    assert_true(arena.used_bytes < 32768);
+    for (uint32_t i = 0; i < PF_ARRAY_LEN(msgs); i++) {
+        verified(msgs[i]);
+        assert_true(TestMsg_u64(TestMsg__root(msgs[i])) == i);
+        assert_int_equal(TestMsg_text(TestMsg__root(msgs[i])).len, i * 4);
+    }
+    pf_arena_fini(&arena);
+}
+
+static void test_fb_build_grows_over_many_doublings(void **state)
+{
+    (void)state;
+    struct pf_fb_builder b;
+    static struct pf_str strs[20000];
+    pf_fb_builder_init(&b, NULL);
+    for (size_t i = 0; i < PF_ARRAY_LEN(strs); i++) {
+        strs[i] = i % 2 == 0 ? PF_STR("even") : PF_STR("uneven text");
+    }
+    struct TestMsg__args args = {.texts = {strs, PF_ARRAY_LEN(strs)}};
+    struct pf_msg msg = TestMsg__finish(&b, TestMsg__put(&b, &args));
+    verified(msg);
+    assert_str(TestMsg_texts__at(TestMsg__root(msg), 19999), "uneven text");
+    assert_str(TestMsg_texts__at(TestMsg__root(msg), 0), "even");
+    pf_fb_builder_fini(&b);
+}
+
+static void test_fb_build_fails_at_its_limit(void **state)
+{
+    (void)state;
+    static char text[5000];
+    struct pf_fb_builder b;
+    struct pf_str s = {text, sizeof text};
+    pf_fb_builder_init(&b, NULL);
+    b.limit = 4096;
+    struct pf_msg msg = TestMsg__finish(&b, TestMsg__put(&b, &(struct TestMsg__args){.text = s}));
+    assert_true(b.failed);
+    assert_null(msg.data);
+    pf_fb_builder_reset(&b);
+    assert_false(b.failed);
+    s.len = 3000;
+    msg = TestMsg__finish(&b, TestMsg__put(&b, &(struct TestMsg__args){.text = s}));
+    assert_false(b.failed);
+    verified(msg);
+    pf_fb_builder_fini(&b);
+}
+
+/* A message of each kind of content, in a builder with a limit. */
+static struct pf_msg limited(struct pf_fb_builder *b)
+{
+    static const enum Small smalls[] = {Small_ONE};
+    struct pf_str texts[40];
+    for (size_t i = 0; i < PF_ARRAY_LEN(texts); i++) {
+        texts[i] = PF_STR("a text that makes the builder grow");
+    }
+    struct pf_fb_nest nest = pf_fb_nested_begin(b);
+    struct pf_ref info = pf_fb_nested_end(b, nest, &Test_Job__desc, put_job(b, "n"));
+    struct pf_fb_cell cell = {info.at, info.at != 0};
+    struct pf_ref wrapped = pf_fb_put_cells(b, &Test_Job_Nested__desc, &cell);
+    struct TestMsg__args args = {.texts = {texts, PF_ARRAY_LEN(texts)}, .smalls = {smalls, 1},
+                                 .carried_list = {&wrapped, 1}};
+    return TestMsg__finish(b, TestMsg__put(b, &args));
+}
+
+static void test_fb_build_fails_with_each_allocation(void **state)
+{
+    (void)state;
+    struct pf_fb_builder b;
+    pf_fb_builder_init(&b, NULL);
+    b.limit = 1 << 20;
+    (void)pf_alloc_fail_try_at(0);
+    verified(limited(&b));
+    pf_fb_builder_fini(&b);
+    size_t n = pf_alloc_fail_try_at(0);
+    assert_true(n >= 4);
+    for (size_t i = 1; i <= n; i++) {
+        b.limit = 1 << 20;
+        (void)pf_alloc_fail_try_at(i);
+        struct pf_msg msg = limited(&b);
+        (void)pf_alloc_fail_try_at(0);
+        assert_true(b.failed);
+        assert_null(msg.data);
+        pf_fb_builder_fini(&b);
+    }
+}
+
+static void test_fb_build_copies_say_the_same(void **state)
+{
+    (void)state;
+    struct pf_fb_builder b, other;
+    pf_fb_builder_init(&b, NULL);
+    pf_fb_builder_init(&other, NULL);
+    b.limit = 1 << 20;
+    struct pf_msg msg = limited(&b);
+    struct pf_ref root = TestMsg__copy(&other, TestMsg__root(msg));
+    struct pf_msg copy = TestMsg__finish(&other, root);
+    verified(copy);
+    struct TestMsg m = TestMsg__root(copy);
+    assert_int_equal(TestMsg_texts__len(m), 40);
+    assert_int_equal(TestMsg_smalls__at(m, 0), Small_ONE);
+    assert_str(Test_Job_name(Test_Job_Nested_info(TestMsg_carried_list__at(m, 0))), "n");
+    pf_fb_builder_reset(&other);
+    assert_int_equal(Test_Job__copy(&other, (struct Test_Job){{NULL}}).at, 0);
+    pf_fb_builder_fini(&b);
+    pf_fb_builder_fini(&other);
+}
+
+static void test_fb_build_enums_by_name(void **state)
+{
+    (void)state;
+    enum Color color = Color_RED;
+    assert_string_equal(Color__str(Color_BLUE), "BLUE");
+    assert_string_equal(Color__str(1), "RED");
+    assert_null(Color__str(0));
+    assert_true(Color__parse(PF_STR("GREEN"), &color));
+    assert_int_equal(color, Color_GREEN);
+    assert_false(Color__parse(PF_STR("GREE"), &color));
+    assert_false(Color__parse(PF_STR("GREENS"), &color));
+    assert_false(Color__parse((struct pf_str){NULL, 0}, &color));
+    assert_int_equal(color, Color_GREEN);
+}
+
+static void test_fb_build_fields_by_name_and_number(void **state)
+{
+    (void)state;
+    const struct pf_fb_table_desc *d = &TestMsg__desc;
+    for (uint32_t i = 0; i < d->n_fields; i++) {
+        const struct pf_fb_field *f = &d->fields[i];
+        assert_int_equal(f->name_len, strlen(f->name));
+        assert_int_equal(pf_fb_field_by_name(d, pf_str(f->name)), i);
+        if (f->pb != 0) {
+            assert_int_equal(pf_fb_field_by_pb(d, f->pb), i);
+        }
+    }
+    assert_int_equal(pf_fb_field_by_name(d, PF_STR("")), -1);
+    assert_int_equal(pf_fb_field_by_name(d, PF_STR("i3")), -1);
+    assert_int_equal(pf_fb_field_by_pb(d, 0), -1);
+    assert_int_equal(pf_fb_field_by_pb(d, 99), -1);
+    const struct pf_fb_field *delta = &d->fields[pf_fb_field_by_pb(d, 32)];
+    assert_int_equal(delta->pbt, PF_PBT_SINT32);
+    assert_int_equal(d->fields[pf_fb_field_by_pb(d, 12)].pbt, PF_PBT_BYTES);
+    assert_int_equal(d->fields[pf_fb_field_by_pb(d, 15)].pbt, PF_PBT_MESSAGE);
+    assert_int_equal(d->fields[pf_fb_field_by_pb(d, 8)].pbt, PF_PBT_ENUM);
+}
+
+static void use_foreign_reference(void *ctx)
+{
+    struct pf_fb_builder *b = ctx;
+    struct pf_ref outside = put_job(b, "outside");
+    (void)pf_fb_nested_begin(b);
+    (void)Test_Job__put(b, &(struct Test_Job__args){.name = PF_STR("n"), .sub = outside});
+}
+
+static void forget_required(void *ctx)
+{
+    (void)Test_TextEntry__put(ctx, &(struct Test_TextEntry__args){.value = PF_STR("v")});
+}
+
+static void put_after_finish(void *ctx)
+{
+    (void)Test_Job__finish(ctx, put_job(ctx, "n"));
+    (void)put_job(ctx, "late");
+}
+
+static void take_root_of_another_type(void *ctx)
+{
+    (void)TestMsg__root(Test_Job__finish(ctx, put_job(ctx, "n")));
+}
+
+static void read_behind_the_end(void *ctx)
+{
+    struct TestMsg__args args = {.texts = {&(struct pf_str){"a", 1}, 1}};
+    struct pf_msg msg = TestMsg__finish(ctx, TestMsg__put(ctx, &args));
+    (void)TestMsg_texts__at(TestMsg__root(msg), 1);
+}
+
+static void test_fb_build_asserts_on_misuse(void **state)
+{
+    (void)state;
+    static void (*const misuses[])(void *) = {use_foreign_reference, forget_required,
+                                              put_after_finish, take_root_of_another_type,
+                                              read_behind_the_end};
+    for (size_t i = 0; i < PF_ARRAY_LEN(misuses); i++) {
+        struct pf_fb_builder b;
+        pf_fb_builder_init(&b, NULL);
+        assert_true(test_aborts(misuses[i], &b));
+        pf_fb_builder_fini(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fb_build_scalars_come_back),
         cmocka_unit_test(test_fb_build_contents_come_back),
+        cmocka_unit_test(test_fb_build_absent_tables_give_absent_values),
+        cmocka_unit_test(test_fb_build_empty_is_not_absent),
+        cmocka_unit_test(test_fb_build_tables_of_one_shape_share_a_vtable),
+        cmocka_unit_test(test_fb_build_messages_in_an_arena_outlive_a_reset),
+        cmocka_unit_test(test_fb_build_grows_over_many_doublings),
+        cmocka_unit_test(test_fb_build_fails_at_its_limit),
+        cmocka_unit_test(test_fb_build_fails_with_each_allocation),
+        cmocka_unit_test(test_fb_build_copies_say_the_same),
+        cmocka_unit_test(test_fb_build_enums_by_name),
+        cmocka_unit_test(test_fb_build_fields_by_name_and_number),
+        cmocka_unit_test(test_fb_build_asserts_on_misuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
