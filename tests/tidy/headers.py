@@ -27,7 +27,7 @@ def check(root, compiler, flags, header):
 def main(argv):
     root, compiler, flags = argv[1], argv[2], argv[3:]
     headers = []
-    for top in ("common", "master", "agent", "framework", "tests"):
+    for top in ("common", "master", "agent", "framework", "tests/support"):
         for folder, _, names in os.walk(os.path.join(root, top)):
             headers += [os.path.relpath(os.path.join(folder, n), root)
                         for n in sorted(names) if n.endswith(".h")]
