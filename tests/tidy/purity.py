@@ -12,10 +12,10 @@ import sys
 
 # libc without clock, dice, input, output or allocation
 PLAIN = set("""
-    memcpy memmove memset memcmp bcmp memchr memrchr strlen strnlen strcmp strncmp strchr strrchr strspn
-    strcspn strpbrk strstr strerror snprintf vsnprintf qsort bsearch llround lround floor ceil
-    trunc round fabs fmod ldexp frexp scalbn pow log2 isnan isinf
-    __memcpy_chk __memmove_chk __memset_chk __snprintf_chk __vsnprintf_chk __stack_chk_fail
+    memcpy memmove memset memcmp bcmp memchr memrchr strlen strnlen strcmp strncmp strchr
+    strrchr strspn strcspn strpbrk strstr strerror snprintf vsnprintf qsort bsearch llround
+    lround floor ceil trunc round fabs fmod ldexp frexp scalbn pow log2 isnan isinf __memcpy_chk
+    __memmove_chk __memset_chk __snprintf_chk __vsnprintf_chk __stack_chk_fail
     _GLOBAL_OFFSET_TABLE_
 """.split())
 
