@@ -26,8 +26,8 @@ static inline uint64_t hash_word(const uint8_t *p)
     return word;
 }
 
-/* The last 1..8 bytes of a key of `len`, without a loop: where they are fewer than a word, bytes are
- * read twice (of the word before them, or of themselves). */
+/* The last 1..8 bytes of a key of `len`, without a loop: where they are fewer than a word, bytes
+ * are read twice (of the word before them, or of themselves). */
 static inline uint64_t hash_tail(const uint8_t *at, size_t left, size_t len)
 {
     uint32_t low, high;

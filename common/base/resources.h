@@ -58,9 +58,9 @@ void pf_res_add_scalars(struct pf_resources *a, const struct pf_resources *b);
 void pf_res_sub_scalars(struct pf_resources *a, const struct pf_resources *b);
 
 /* Building from outside: each adds to what stands under the name, refusing bad names (1..255 bytes
- * of printable ASCII without ';' ':' ' ' '(' ')'; items of sets without ';' ' ' ',' '{' '}'), a name
- * of another kind, amounts outside 0..PF_RES_MILLI_MAX, reversed ranges, ends of INT64_MAX and over,
- * too many items. On failure `r` is as it was. */
+ * of printable ASCII without ';' ':' ' ' '(' ')'; items of sets without ';' ' ' ',' '{' '}'), a
+ * name of another kind, amounts outside 0..PF_RES_MILLI_MAX, reversed ranges, ends of INT64_MAX and
+ * over, too many items. On failure `r` is as it was. */
 PF_MUST_USE int pf_res_add_scalar(struct pf_resources *r, struct pf_str name, int64_t milli,
                                   struct pf_err *err);
 PF_MUST_USE int pf_res_add_range(struct pf_resources *r, struct pf_str name, uint64_t begin,

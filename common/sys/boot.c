@@ -99,8 +99,8 @@ int pf_machine_id(const char *own_path, char out[PF_MACHINE_ID_LEN + 1], struct 
     return rc;
 }
 
-/* The number in field `n` (counted from 1) of a stat line. Field 2 is the name in parentheses, which
- * may hold blanks and parentheses. */
+/* The number in field `n` (counted from 1) of a stat line. Field 2 is the name in parentheses,
+ * which may hold blanks and parentheses. */
 static bool stat_field(const char *line, int n, uint64_t *out)
 {
     const char *at = strrchr(line, ')');

@@ -116,7 +116,8 @@ void pf_format_time(int64_t wall_ms, char out[PF_FORMAT_TIME_MAX])
     }
     date_from_days(days, &year, &month, &day);
     if (year < 0 || year > 9999) { /* RFC 3339 has no such years */
-        (void)snprintf(out, PF_FORMAT_TIME_MAX, "%s-01-01T00:00:00.000Z", year < 0 ? "0000" : "9999");
+        (void)snprintf(out, PF_FORMAT_TIME_MAX, "%s-01-01T00:00:00.000Z",
+                       year < 0 ? "0000" : "9999");
         return;
     }
     (void)snprintf(out, PF_FORMAT_TIME_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (int)year, month,

@@ -272,8 +272,8 @@ int pf_log_level_parse(const char *text, enum pf_log_level *out, struct pf_err *
             return 0;
         }
     }
-    return pf_err_set(err, PF_EINVAL, "'%.40s' is not a log level; write error, warn, info or debug",
-                      text);
+    return pf_err_set(err, PF_EINVAL,
+                      "'%.40s' is not a log level; write error, warn, info or debug", text);
 }
 
 void pf_log(enum pf_log_level level, const char *msg, const char *fmt, ...)
@@ -285,7 +285,8 @@ void pf_log(enum pf_log_level level, const char *msg, const char *fmt, ...)
     va_end(ap);
 }
 
-/* A va_list as a parameter may be an array that decayed: only a copy can be passed on by pointer. */
+/* A va_list as a parameter may be an array that decayed: only a copy can be passed on by
+ * pointer. */
 static void line_add_fields_of(struct line *l, const char *fmt, va_list ap)
 {
     va_list copy;

@@ -27,8 +27,9 @@ const char *pf_log_level_str(enum pf_log_level level);
 PF_MUST_USE int pf_log_level_parse(const char *text, enum pf_log_level *out, struct pf_err *err);
 
 /* "key=%s other=%d": fields parted by one space, each value one conversion (with text around it if
- * need be); a value with spaces, quotes, '=' or control characters is quoted and escaped as in JSON.
- * Known conversions: d i u x c s p f with h l ll z j and a precision (also *); no widths, no %n. */
+ * need be); a value with spaces, quotes, '=' or control characters is quoted and escaped as in
+ * JSON. Known conversions: d i u x c s p f with h l ll z j and a precision (also *); no widths, no
+ * %n. */
 void pf_log(enum pf_log_level level, const char *msg, const char *fmt, ...) PF_PRINTF(3, 4);
 void pf_log_v(enum pf_log_level level, const char *msg, const char *fmt, va_list ap)
     PF_PRINTF(3, 0);

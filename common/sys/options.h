@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of a daemon as one table. An option comes, in this order of force, from the command
- * line (`--work-dir DIR`), the environment (`PROFFER_AGENT_WORK_DIR`), a line of the file given with
- * `--config` (`work-dir = DIR`; '#' begins a comment), or its default. The help text is made from
- * the same table. */
+ * line (`--work-dir DIR`), the environment (`PROFFER_AGENT_WORK_DIR`), a line of the file given
+ * with `--config` (`work-dir = DIR`; '#' begins a comment), or its default. The help text is made
+ * from the same table. */
 #ifndef PF_COMMON_SYS_OPTIONS_H
 #define PF_COMMON_SYS_OPTIONS_H
 
