@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The invariants of the agent's core: every index agrees with every other, and free + counted tasks
+ * = total. */
+#include "agent/core/agent_internal.h"
+
+static void check_updates(const struct pf_agent *a, const struct task *t, uint32_t *n)
+{
+    const struct update *u = NULL;
+    int64_t last = -1;
+
+    TAILQ_FOREACH(u, &t->updates, link) {
+        PF_ASSERT(u->task == t);
+        PF_ASSERT((int64_t)u->number > last);
+        PF_ASSERT(u->number < t->next_update);
+        PF_ASSERT(pf_map_get(&a->by_update, u->uuid.b, sizeof u->uuid.b) == u);
+        last = u->number;
+        (*n)++;
+    }
+}
+
+static void check_timer(const struct pf_agent *a, const struct task *t)
+{
+    bool wanted = t->expire_at != AGENT_NEVER ||
+                  (a->launcher_up && (t->kill_at != AGENT_NEVER || t->complete_at != AGENT_NEVER)) ||
+                  (ag_is_registered(a) && t->resend_at != AGENT_NEVER);
+
+    PF_ASSERT(!wanted || pf_heap_has(&t->timer));
+}
+
+static void check_live(const struct pf_agent *a, const struct task *t)
+{
+    bool is_ended = ag_task_is_ended(t);
+    bool may_start = t->run.state == RunState_ACCEPTED || t->run.state == RunState_STARTING;
+
+    PF_ASSERT(!t->in_history);
+    PF_ASSERT(t->fw != NULL && pf_map_get_str(&a->frameworks, pf_str(t->fw->id)) == t->fw);
+    PF_ASSERT(pf_str_is(ag_task_framework_id(t), t->fw->id));
+    PF_ASSERT(t->summary != NULL);
+    PF_ASSERT(may_start == (t->info != NULL));
+    PF_ASSERT(!is_ended || !t->counted);
+    PF_ASSERT(!is_ended || !TAILQ_EMPTY(&t->updates));
+    PF_ASSERT(!is_ended || t->final_state >= 0);
+    PF_ASSERT(t->run.state != RunState_KILLING || t->kill_reason != KILL_NONE);
+    PF_ASSERT(t->run.state != RunState_RUNNING || t->kill_reason == KILL_NONE);
+    PF_ASSERT(t->resend_at == AGENT_NEVER || !TAILQ_EMPTY(&t->updates));
+    if (!is_ended) {
+        PF_ASSERT(pf_map_get(&a->by_name, t->name, t->fw_len + 1 + t->id_len) == t);
+    }
+}
+
+static void check_tasks(const struct pf_agent *a)
+{
+    struct pf_resources sum = pf_res_dup(&a->free);
+    const struct task *t = NULL;
+    uint32_t n_live = 0, n_running = 0, n_uncounted = 0, n_updates = 0;
+
+    TAILQ_FOREACH(t, &a->live, link) {
+        check_live(a, t);
+        check_timer(a, t);
+        check_updates(a, t, &n_updates);
+        PF_ASSERT(pf_map_get(&a->by_launch, t->launch.b, sizeof t->launch.b) == t);
+        n_live++;
+        n_running += !ag_task_is_ended(t);
+        n_uncounted += !ag_task_is_ended(t) && !t->counted;
+        if (t->counted) {
+            struct pf_resources used = {.n_items = 0};
+            int rc = ag_resources_of_summary(ag_task_summary(t), &used, NULL);
+            PF_ASSERT(rc == 0);
+            pf_res_add(&sum, &used);
+            pf_res_fini(&used);
+        }
+    }
+    PF_ASSERT(n_live == a->n_live);
+    PF_ASSERT(n_running == a->n_running);
+    PF_ASSERT(n_uncounted == a->n_uncounted);
+    PF_ASSERT(n_updates == a->n_updates && a->by_update.len == n_updates);
+    PF_ASSERT(pf_res_eq(&sum, &a->total));
+    pf_res_check(&a->free);
+    pf_res_fini(&sum);
+}
+
+static void check_history(const struct pf_agent *a)
+{
+    const struct task *t = NULL;
+    uint32_t n = 0;
+
+    TAILQ_FOREACH(t, &a->history, link) {
+        PF_ASSERT(t->in_history && ag_task_is_ended(t) && t->fw == NULL);
+        PF_ASSERT(TAILQ_EMPTY(&t->updates) && t->summary == NULL && t->info == NULL);
+        PF_ASSERT(pf_map_get(&a->by_launch, t->launch.b, sizeof t->launch.b) == t);
+        check_timer(a, t);
+        n++;
+    }
+    PF_ASSERT(n == a->n_history && n <= AGENT_HISTORY_TASKS);
+    PF_ASSERT(a->by_launch.len == a->n_history + a->n_live);
+}
+
+static void check_frameworks(const struct pf_agent *a)
+{
+    const struct framework *fw = NULL;
+    uint32_t cursor = 0, n_idle = 0, n_tasks = 0;
+
+    TAILQ_FOREACH(fw, &a->idle, link) {
+        PF_ASSERT(fw->n_tasks == 0 && !fw->stored);
+        n_idle++;
+    }
+    PF_ASSERT(n_idle == a->n_idle && n_idle <= AGENT_IDLE_FRAMEWORKS);
+    while ((fw = pf_map_next(&a->frameworks, &cursor)) != NULL) {
+        PF_ASSERT(fw->n_tasks == 0 || fw->stored);
+        n_tasks += fw->n_tasks;
+    }
+    PF_ASSERT(n_tasks == a->n_live);
+}
+
+void pf_agent_check(const struct pf_agent *a)
+{
+    if (!a->booted) {
+        return;
+    }
+    pf_heap_check(&a->timers);
+    check_tasks(a);
+    check_history(a);
+    check_frameworks(a);
+    PF_ASSERT(a->id[0] != '\0');
+    PF_ASSERT(a->n_links <= AGENT_LINKS_MAX);
+    PF_ASSERT((a->leader != 0) == (a->link.state != LINK_STANDBY));
+    PF_ASSERT(!a->listing || a->launcher_up);
+    PF_ASSERT(a->batch_next == NULL || a->batches_open);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program, arguments and environment of a command task, by the rules of Mesos's command
+ * executor. The agent's own environment is not inherited; what CommandInfo sets wins over what the
+ * agent says. */
+#include "agent/core/agent_internal.h"
+
+#include "common/base/limits.h"
+
+enum { ENV_OURS_MAX = 32, ENV_PORTS_MAX = 100 };
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+struct env {
+    struct pf_arena *arena;
+    struct pf_map by_name; /* to the entry's place + 1, as a pointer into `slots` */
+    struct env_var {
+        struct pf_str name, value;
+    } *var;
+    uint32_t n;
+};
+
+/* A later value of a name takes the place of the earlier one. */
+static void env_set(struct env *env, struct pf_str name, struct pf_str value)
+{
+    struct env_var *v = pf_map_get_str(&env->by_name, name);
+
+    if (!v) {
+        v = &env->var[env->n++];
+        v->name = name;
+        pf_map_put(&env->by_name, name.at, name.len, v);
+    }
+    v->value = value;
+}
+
+static void env_set_c(struct env *env, const char *name, struct pf_str value)
+{
+    env_set(env, pf_str(name), value);
+}
+
+static void env_set_port(struct env *env, uint32_t i, uint64_t port)
+{
+    struct pf_str value = pf_arena_printf(env->arena, "%llu", (unsigned long long)port);
+
+    env_set(env, pf_arena_printf(env->arena, "PROFFER_PORT_%u", (unsigned)i), value);
+    env_set(env, pf_arena_printf(env->arena, "PORT%u", (unsigned)i), value);
+}
+
+static void env_set_ports(struct env *env, struct TaskInfo info)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < TaskInfo_resources__len(info); i++) {
+        struct Resource r = TaskInfo_resources__at(info, i);
+        struct Value_Ranges ranges = Resource_ranges(r);
+        if (!pf_str_is(Resource_name(r), "ports")) {
+            continue;
+        }
+        for (uint32_t k = 0; k < Value_Ranges_range__len(ranges); k++) {
+            struct Value_Range range = Value_Ranges_range__at(ranges, k);
+            uint64_t port = Value_Range_begin(range);
+            while (n < ENV_PORTS_MAX && port <= Value_Range_end(range)) {
+                env_set_port(env, n++, port++);
+            }
+        }
+    }
+}
+
+static void env_set_ours(struct env *env, const struct pf_agent *a, const struct task *t,
+                         struct pf_str sandbox)
+{
+    char uuid[PF_UUID_TEXT_LEN + 1];
+    struct Task summary = ag_task_summary(t);
+
+    pf_uuid_format(t->launch, uuid);
+    env_set_c(env, "PATH", PF_STR(DEFAULT_PATH));
+    env_set_c(env, "HOME", sandbox);
+    if (t->user[0] != '\0') {
+        env_set_c(env, "USER", pf_str(t->user));
+        env_set_c(env, "LOGNAME", pf_str(t->user));
+    }
+    env_set_c(env, "MESOS_FRAMEWORK_ID", ag_task_framework_id(t));
+    env_set_c(env, "MESOS_EXECUTOR_ID", ag_task_id(t));
+    env_set_c(env, "MESOS_TASK_ID", ag_task_id(t));
+    env_set_c(env, "MESOS_DIRECTORY", sandbox);
+    env_set_c(env, "MESOS_SANDBOX", sandbox);
+    env_set_c(env, "MESOS_SLAVE_ID", pf_str(a->id));
+    env_set_c(env, "MESOS_AGENT_ENDPOINT", pf_str(a->opt.http_address));
+    env_set_c(env, "MESOS_CHECKPOINT", PF_STR("1"));
+    if (Task_role(summary).at) {
+        env_set_c(env, "MESOS_ALLOCATION_ROLE", Task_role(summary));
+    }
+    env_set_c(env, "PROFFER_TASK_ID", ag_task_id(t));
+    env_set_c(env, "PROFFER_FRAMEWORK_ID", ag_task_framework_id(t));
+    env_set_c(env, "PROFFER_AGENT_ID", pf_str(a->id));
+    env_set_c(env, "PROFFER_HOSTNAME", pf_str(a->opt.hostname));
+    env_set_c(env, "PROFFER_SANDBOX", sandbox);
+    env_set_c(env, "PROFFER_LAUNCH_UUID", pf_arena_strdup(env->arena, pf_str(uuid)));
+}
+
+static void make_env(struct pf_agent *a, const struct task *t, struct TaskInfo info,
+                     struct pf_agent_act_start *act)
+{
+    struct Environment vars = CommandInfo_environment(TaskInfo_command(info));
+    uint32_t n_vars = Environment_variables__len(vars);
+    struct env env = {.arena = pf_turn_arena(a->turn)};
+    size_t room = (size_t)ENV_OURS_MAX + 2 * ENV_PORTS_MAX + n_vars;
+
+    env.var = pf_arena_alloc(env.arena, room * sizeof *env.var);
+    env_set_ours(&env, a, t, act->sandbox);
+    env_set_ports(&env, info);
+    for (uint32_t i = 0; i < n_vars; i++) {
+        struct Environment_Variable v = Environment_variables__at(vars, i);
+        env_set(&env, Environment_Variable_name(v), Environment_Variable_value(v));
+    }
+    struct pf_str *text = pf_arena_alloc(env.arena, env.n * sizeof *text);
+    for (uint32_t i = 0; i < env.n; i++) {
+        text[i] = pf_arena_printf(env.arena, "%.*s=%.*s", PF_STR_ARG(env.var[i].name),
+                                  PF_STR_ARG(env.var[i].value));
+    }
+    pf_map_fini(&env.by_name);
+    act->env = text;
+    act->n_env = env.n;
+}
+
+static struct pf_str *args_with(struct pf_agent *a, struct CommandInfo c, uint32_t n_before,
+                                struct pf_agent_act_start *act)
+{
+    struct pf_arena *arena = pf_turn_arena(a->turn);
+    uint32_t n = CommandInfo_arguments__len(c);
+    struct pf_str *args = pf_arena_alloc(arena, (n_before + n + 1) * sizeof *args);
+
+    for (uint32_t i = 0; i < n; i++) {
+        args[n_before + i] = pf_arena_strdup(arena, CommandInfo_arguments__at(c, i));
+    }
+    act->args = args;
+    act->n_args = n_before + n;
+    return args;
+}
+
+static void make_command(struct pf_agent *a, struct CommandInfo c, struct pf_agent_act_start *act)
+{
+    struct pf_arena *arena = pf_turn_arena(a->turn);
+
+    if (CommandInfo__has_script(c)) {
+        act->path = pf_arena_printf(arena, "%s/script", act->sandbox.at);
+        args_with(a, c, 1, act)[0] = act->path;
+        return;
+    }
+    struct pf_str value = pf_arena_strdup(arena, CommandInfo_value(c));
+
+    if (CommandInfo_shell(c)) {
+        struct pf_str *args = pf_arena_alloc(arena, 3 * sizeof *args);
+        args[0] = PF_STR("sh");
+        args[1] = PF_STR("-c");
+        args[2] = value;
+        act->path = PF_STR("/bin/sh");
+        act->args = args;
+        act->n_args = 3;
+    } else if (CommandInfo_arguments__len(c) > 0) {
+        act->path = value;
+        (void)args_with(a, c, 0, act);
+    } else {
+        act->path = value;
+        args_with(a, c, 1, act)[0] = value;
+    }
+}
+
+const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct task *t)
+{
+    struct pf_arena *arena = pf_turn_arena(a->turn);
+    struct pf_agent_act_start *act = pf_arena_zalloc(arena, sizeof *act);
+    struct TaskInfo info = TaskInfo__from_bytes((struct pf_bytes){t->info, t->info_len});
+    struct CommandInfo c = TaskInfo_command(info);
+    struct pf_str cwd = CommandInfo_cwd(c);
+
+    act->launch = t->launch;
+    act->sandbox = ag_task_sandbox(a, t);
+    act->user = pf_arena_strdup(arena, pf_str(t->user));
+    act->keeps_stdin = CommandInfo_keep_stdin(c);
+    if (cwd.len == 0) {
+        act->cwd = PF_STR("");
+    } else if (cwd.at[0] == '/') {
+        act->cwd = pf_arena_strdup(arena, cwd);
+    } else {
+        act->cwd = pf_arena_printf(arena, "%s/%.*s", act->sandbox.at, PF_STR_ARG(cwd));
+    }
+    make_command(a, c, act);
+    make_env(a, t, info, act);
+    return act;
+}

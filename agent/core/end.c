@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a task ends: what is said of it, and in which order. The rows of the end come first, then the
+ * launcher may forget it and readers of its output reach the end, then the master is told. */
+#include "agent/core/agent_internal.h"
+
+#include <errno.h>
+
+static void act_end(struct pf_agent *a, const struct task *t, bool launcher_knows)
+{
+    struct pf_arena *arena = pf_turn_arena(a->turn);
+    struct pf_agent_act_ended *ended = pf_arena_zalloc(arena, sizeof *ended);
+
+    if (launcher_knows) {
+        pf_turn_act(a->turn, PF_AGENT_ACT_FORGET,
+                    pf_arena_memdup(arena, &t->launch, sizeof t->launch));
+    }
+    ended->launch = t->launch;
+    ended->sandbox = ag_task_sandbox(a, t);
+    pf_turn_act(a->turn, PF_AGENT_ACT_ENDED, ended);
+}
+
+void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, const char *why)
+{
+    bool launcher_knows = t->phase == START_SENT || t->pid > 0;
+
+    ag_task_move(a, t, RunState_ENDED, why);
+    t->final_state = (int8_t)e->state;
+    t->finished_ms = e->at_wall_ms > 0 ? e->at_wall_ms : a->wall_ms;
+    t->kill_at = t->complete_at = AGENT_NEVER;
+    ag_task_drop_info(t);
+    ag_task_uncount(a, t);
+    if (t->kill_reason == KILL_TEARDOWN) {
+        ag_updates_drop(a, t);
+        ag_row_put_task(a, t);
+    } else {
+        ag_row_put_task(a, t); /* before the send that may follow the update's row */
+        ag_update_add(a, t, e->state, e);
+    }
+    act_end(a, t, launcher_knows);
+    ag_task_rearm(a, t);
+    if (TAILQ_EMPTY(&t->updates)) {
+        ag_task_retire(a, t);
+    }
+}
+
+/* State and reason of an end that the kill of the task explains. */
+static void explain_kill(const struct task *t, struct ending *e)
+{
+    switch ((enum kill_reason)t->kill_reason) {
+    case KILL_NONE:
+        break;
+    case KILL_REQUEST:
+    case KILL_TEARDOWN:
+        e->state = TaskState_TASK_KILLED;
+        break;
+    case KILL_COMPLETION:
+        e->state = TaskState_TASK_FAILED;
+        e->has_reason = true;
+        e->reason = TaskStatus_Reason_REASON_MAX_COMPLETION_TIME_REACHED;
+        break;
+    }
+}
+
+/* `wait_status` as wait(2) gives it on Linux: low 7 bits the signal, bit 7 a core dump, then the
+ * exit status. */
+void ag_task_end_status(struct pf_agent *a, struct task *t, int32_t wait_status,
+                        int64_t at_wall_ms)
+{
+    struct pf_arena *arena = pf_turn_arena(a->turn);
+    struct ending e = {.at_wall_ms = at_wall_ms};
+    int signal = wait_status & 0x7f;
+
+    t->has_wait_status = true;
+    t->wait_status = wait_status;
+    if (signal != 0) {
+        e.state = TaskState_TASK_FAILED;
+        e.has_signal = true;
+        e.signal = signal;
+        e.text = pf_arena_printf(arena, "Command terminated with signal %s%s",
+                                 ag_signal_text(arena, signal).at,
+                                 (wait_status & 0x80) != 0 ? " (core dumped)" : "");
+    } else {
+        e.has_exit = true;
+        e.exit_status = (wait_status >> 8) & 0xff;
+        e.state = e.exit_status == 0 ? TaskState_TASK_FINISHED : TaskState_TASK_FAILED;
+        e.text = pf_arena_printf(arena, "Command exited with status %d", (int)e.exit_status);
+    }
+    explain_kill(t, &e);
+    ag_task_end(a, t, &e, "exited");
+}
+
+/* Nobody saw how it ended. */
+void ag_task_end_unknown(struct pf_agent *a, struct task *t, const char *text)
+{
+    struct ending e = {
+        .state = TaskState_TASK_FAILED,
+        .has_reason = true,
+        .reason = TaskStatus_Reason_REASON_EXECUTOR_TERMINATED,
+        .by_agent = true,
+        .text = pf_str(text),
+    };
+
+    if (t->kill_reason == KILL_REQUEST || t->kill_reason == KILL_TEARDOWN) {
+        e.state = TaskState_TASK_KILLED;
+    }
+    ag_task_end(a, t, &e, "unknown");
+}
+
+void ag_task_end_killed_early(struct pf_agent *a, struct task *t)
+{
+    struct ending e = {
+        .state = TaskState_TASK_KILLED,
+        .has_reason = true,
+        .reason = TaskStatus_Reason_REASON_TASK_KILLED_DURING_LAUNCH,
+        .by_agent = true,
+        .text = PF_STR("Killed before it was started"),
+    };
+
+    ag_task_end(a, t, &e, "killed");
+}
+
+static struct pf_str command_name(const struct task *t)
+{
+    struct CommandInfo c = TaskInfo_command(
+        TaskInfo__from_bytes((struct pf_bytes){t->info, t->info_len}));
+
+    if (CommandInfo__has_script(c)) {
+        return PF_STR("./script");
+    }
+    return CommandInfo_shell(c) ? PF_STR("/bin/sh") : CommandInfo_value(c);
+}
+
+/* It never ran: `error` at `stage` of the sandbox or of the start. A command that cannot be found
+ * or executed has the exit status that a shell would give. */
+void ag_task_end_unborn(struct pf_agent *a, struct task *t, int error, struct pf_str stage)
+{
+    struct pf_arena *arena = pf_turn_arena(a->turn);
+    const char *text = ag_errno_text(arena, error).at;
+    struct TaskInfo info = TaskInfo__from_bytes((struct pf_bytes){t->info, t->info_len});
+    struct ending e = {
+        .state = TaskState_TASK_FAILED,
+        .has_reason = true,
+        .reason = TaskStatus_Reason_REASON_CONTAINER_LAUNCH_FAILED,
+        .by_agent = true,
+    };
+
+    if (pf_str_is(stage, "exec")) {
+        e.has_exit = true;
+        e.exit_status = error == ENOENT || error == ENOTDIR ? 127 : 126;
+        e.text = pf_arena_printf(arena, "Cannot execute %.*s: %s", PF_STR_ARG(command_name(t)),
+                                 text);
+    } else if (pf_str_is(stage, "user")) {
+        e.text = pf_arena_printf(arena, "User %s does not exist on the agent (%s)",
+                                 t->user ? t->user : "", text);
+    } else if (pf_str_is(stage, "setuid") || pf_str_is(stage, "setgid") ||
+               pf_str_is(stage, "groups")) {
+        e.text = pf_arena_printf(arena, "Cannot become user %s: %s", t->user ? t->user : "", text);
+    } else if (pf_str_is(stage, "chdir")) {
+        struct pf_str cwd = CommandInfo_cwd(TaskInfo_command(info));
+        e.text = pf_arena_printf(arena, "Cannot enter the working directory %.*s: %s",
+                                 PF_STR_ARG(cwd), text);
+    } else if (pf_str_is(stage, "mkdir") || pf_str_is(stage, "chown") ||
+               pf_str_is(stage, "script")) {
+        e.text = pf_arena_printf(arena, "Cannot make the sandbox (%.*s): %s", PF_STR_ARG(stage),
+                                 text);
+    } else {
+        e.text = pf_arena_printf(arena, "Cannot start the command (%.*s): %s", PF_STR_ARG(stage),
+                                 text);
+    }
+    if (t->kill_reason != KILL_NONE) {
+        e.state = TaskState_TASK_KILLED;
+    }
+    ag_task_end(a, t, &e, "not started");
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kills: asked for by a KILL, by the end of a framework, or by a task's own time limit. First a
+ * signal to its processes, then SIGKILL when the grace has passed. A later kill only shortens the
+ * grace. What was asked is stored, so that a restarted agent goes on with it. */
+#include "agent/core/agent_internal.h"
+
+static void act_signal(struct pf_agent *a, const struct task *t, int signal)
+{
+    struct pf_agent_act_signal *act = pf_arena_zalloc(pf_turn_arena(a->turn), sizeof *act);
+
+    act->launch = t->launch;
+    act->signal = signal;
+    pf_turn_act(a->turn, PF_AGENT_ACT_SIGNAL, act);
+}
+
+/* Sends what is due. Before the launcher has listed a task it could not be told. */
+void ag_task_kill_advance(struct pf_agent *a, struct task *t)
+{
+    PF_ASSERT(t->run.state == RunState_KILLING);
+    if (!a->launcher_up || (a->listing && t->seen != a->list_generation)) {
+        return;
+    }
+    if (a->now_ms >= t->kill_at) {
+        act_signal(a, t, AGENT_SIGKILL);
+        t->kill_at = a->now_ms + AGENT_REKILL_MS;
+        t->signalled = a->list_generation;
+    } else if (t->signalled != a->list_generation) {
+        act_signal(a, t, t->kill_signal);
+        t->signalled = a->list_generation;
+    }
+    ag_task_rearm(a, t);
+}
+
+/* The wish, stored. True: it changed something. */
+static bool record_kill(struct pf_agent *a, struct task *t, enum kill_reason reason,
+                        int64_t grace_ms, int signal)
+{
+    bool is_first = t->kill_reason == KILL_NONE;
+    bool is_sooner = is_first || a->wall_ms + grace_ms < t->kill_wall_ms;
+
+    if (is_first) {
+        t->kill_signal = (uint8_t)signal;
+    }
+    if (is_first || reason == KILL_TEARDOWN) {
+        t->kill_reason = (uint8_t)reason;
+    }
+    if (is_sooner) {
+        t->kill_wall_ms = a->wall_ms + grace_ms;
+        t->kill_at = a->now_ms + grace_ms;
+    }
+    t->complete_at = AGENT_NEVER;
+    return is_sooner || reason == KILL_TEARDOWN;
+}
+
+void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, int64_t grace_ms,
+                  int signal)
+{
+    bool is_first = t->kill_reason == KILL_NONE;
+    bool may_run = t->phase == START_SENT ||
+                   (t->phase == START_NONE && t->run.state == RunState_STARTING);
+
+    if (ag_task_is_ended(t) || !record_kill(a, t, reason, grace_ms, signal)) {
+        return;
+    }
+    switch ((enum RunState)t->run.state) {
+    case RunState_ACCEPTED:
+    case RunState_STARTING:
+        if (!may_run) {
+            ag_task_end_killed_early(a, t);
+            return;
+        }
+        ag_row_put_task(a, t);
+        break;
+    case RunState_RUNNING:
+        ag_task_move(a, t, RunState_KILLING, "kill");
+        ag_row_put_task(a, t);
+        if (is_first && reason == KILL_REQUEST && t->fw->wants_killing) {
+            ag_update_add(a, t, TaskState_TASK_KILLING, NULL);
+        }
+        ag_task_kill_advance(a, t);
+        break;
+    case RunState_KILLING:
+        ag_row_put_task(a, t);
+        ag_task_kill_advance(a, t);
+        break;
+    case RunState_NONE:
+    case RunState_ENDED:
+        break;
+    }
+    ag_task_rearm(a, t);
+}
+
+static int first_signal(struct AgentKill kill)
+{
+    int signal = AgentKill__has_signal(kill) ? AgentKill_signal(kill) : AGENT_SIGTERM;
+
+    return signal >= 1 && signal <= 64 ? signal : AGENT_SIGTERM;
+}
+
+static struct task *task_to_kill(struct pf_agent *a, struct AgentKill kill)
+{
+    struct pf_bytes launch = AgentKill_launch_uuid(kill);
+    struct pf_str framework_id = AgentKill_framework_id(kill);
+    struct task *t = NULL;
+
+    if (launch.len == 0) {
+        return ag_task_by_name(a, framework_id, AgentKill_task_id(kill));
+    }
+    t = ag_task_by_launch(a, launch);
+    return t && pf_str_eq(framework_id, ag_task_framework_id(t)) &&
+                   pf_str_eq(AgentKill_task_id(kill), ag_task_id(t))
+               ? t
+               : NULL;
+}
+
+void ag_on_kill(struct pf_agent *a, struct AgentKill kill)
+{
+    struct task *t = task_to_kill(a, kill);
+    int signal = first_signal(kill);
+
+    if (!t || t->in_history) {
+        ag_updates_tell_gone(a, kill, t);
+        return;
+    }
+    if (ag_task_is_ended(t)) {
+        ag_update_send_head(a, t); /* the answer is on its way */
+        return;
+    }
+    int64_t grace_ms = AgentKill__has_grace_ms(kill) ? AgentKill_grace_ms(kill) : t->grace_ms;
+
+    if (grace_ms < 0 || signal == AGENT_SIGKILL) {
+        grace_ms = 0;
+    }
+    ag_task_kill(a, t, KILL_REQUEST, grace_ms < AGENT_GRACE_MAX_MS ? grace_ms : AGENT_GRACE_MAX_MS,
+                 signal);
+}
+
+/* The framework is gone: its tasks end, and nobody is told. */
+void ag_on_teardown(struct pf_agent *a, struct AgentTeardown teardown)
+{
+    struct framework *fw = pf_map_get_str(&a->frameworks, AgentTeardown_framework_id(teardown));
+    struct task *t = TAILQ_FIRST(&a->live), *next = NULL;
+
+    if (!fw) {
+        return;
+    }
+    fw->torn_down = true;
+    if (fw->n_tasks == 0) {
+        ag_framework_free(a, fw);
+        return;
+    }
+    for (uint32_t left = fw->n_tasks; left > 0; t = next) {
+        PF_ASSERT(t != NULL);
+        next = TAILQ_NEXT(t, link);
+        if (t->fw != fw) {
+            continue;
+        }
+        left--;
+        ag_updates_drop(a, t);
+        if (ag_task_is_ended(t)) {
+            ag_task_retire(a, t);
+        } else {
+            ag_task_kill(a, t, KILL_TEARDOWN, t->grace_ms, AGENT_SIGTERM);
+        }
+    }
+}

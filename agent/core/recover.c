@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From stored rows back to tables: first the rows in key order (tasks before their updates before
+ * their infos), then BOOT decides who this agent is and what became of its tasks as far as that
+ * shows without the launcher. */
+#include "agent/core/agent_internal.h"
+
+#include "common/base/alloc.h"
+#include "common/base/limits.h"
+
+static void restore_identity(struct pf_agent *a, struct Row_AgentIdentity row)
+{
+    struct pf_uuid uuid;
+    struct pf_str id = Row_AgentIdentity_agent_id(row);
+
+    if (!pf_uuid_parse(id, &uuid)) {
+        return;
+    }
+    pf_uuid_format(uuid, a->id);
+    a->row_machine_id = pf_strndup(Row_AgentIdentity_machine_id(row).at,
+                                   Row_AgentIdentity_machine_id(row).len);
+    a->row_boot_id =
+        pf_strndup(Row_AgentIdentity_boot_id(row).at, Row_AgentIdentity_boot_id(row).len);
+    (void)ag_uuid_of(Row_AgentIdentity_incarnation(row), &a->incarnation);
+    a->epoch = Row_AgentIdentity_epoch(row);
+}
+
+static void restore_framework(struct pf_agent *a, struct pf_bytes key, struct Row_AgentFramework row)
+{
+    struct pf_str id = {(const char *)key.at, key.len};
+
+    if (pf_id_problem(id)) {
+        return;
+    }
+    struct framework *fw = ag_framework_need(a, id);
+
+    ag_framework_set_info(fw, Row_AgentFramework_info__bytes(row));
+    fw->stored = true;
+}
+
+static void restore_task(struct pf_agent *a, struct pf_bytes key, struct Row_AgentTask row)
+{
+    struct pf_uuid launch;
+    struct pf_str user = Row_AgentTask_user(row);
+    uint32_t state = Row_AgentTask_state(row);
+
+    if (!ag_uuid_of(key, &launch) || state < RunState_ACCEPTED || state > RunState_ENDED ||
+        pf_id_problem(Row_AgentTask_framework_id(row))) {
+        return;
+    }
+    struct task *t = ag_task_create(a, launch);
+
+    t->run.state = state; /* until its info names it */
+    t->user = pf_strndup(user.at, user.len);
+    t->pid = Row_AgentTask_pid(row);
+    t->start_time = Row_AgentTask_start_time(row);
+    t->old_boot = !pf_str_is(Row_AgentTask_boot_id(row), a->opt.boot_id);
+    t->accepted_ms = Row_AgentTask_accepted_ms(row);
+    t->started_ms = Row_AgentTask_started_ms(row);
+    t->finished_ms = Row_AgentTask_finished_ms(row);
+    t->kill_reason = (uint8_t)Row_AgentTask_kill_reason(row);
+    t->kill_wall_ms = Row_AgentTask_kill_deadline_ms(row);
+    t->kill_signal = (uint8_t)Row_AgentTask_kill_signal(row);
+    t->has_wait_status = Row_AgentTask__has_wait_status(row);
+    t->wait_status = Row_AgentTask_wait_status(row);
+    if (Row_AgentTask__has_final_state(row)) {
+        t->final_state = (int8_t)Row_AgentTask_final_state(row);
+    }
+    t->next_update = Row_AgentTask_next_update(row);
+    if (Row_AgentTask_launcher(row).at) {
+        t->launcher =
+            pf_strndup(Row_AgentTask_launcher(row).at, Row_AgentTask_launcher(row).len);
+    }
+    ag_framework_join(a, t, ag_framework_need(a, Row_AgentTask_framework_id(row)));
+}
+
+static bool restore_update(struct pf_agent *a, struct pf_bytes key, struct Row_AgentUpdate row)
+{
+    struct pf_bytes launch = {key.at, key.len < 16 ? key.len : 16};
+    struct task *t = ag_task_by_launch(a, launch);
+    uint32_t number = 0;
+
+    if (!t || key.len != 20) {
+        return false;
+    }
+    for (uint32_t i = 16; i < 20; i++) {
+        number = number << 8 | key.at[i];
+    }
+    return ag_update_restore(a, t, number, Row_AgentUpdate_status__bytes(row));
+}
+
+static bool restore_info(struct pf_agent *a, struct pf_bytes key, struct Row_AgentTaskInfo row)
+{
+    struct task *t = ag_task_by_launch(a, key);
+    struct pf_str id = TaskID_value(TaskInfo_task_id(Row_AgentTaskInfo_info(row)));
+
+    if (!t || t->name || pf_id_problem(id)) {
+        return false;
+    }
+    ag_task_set_name(t, pf_str(t->fw->id), id);
+    ag_task_init_state(a, t, t->run.state, "recovered");
+    ag_task_set_info(a, t, Row_AgentTaskInfo_info__bytes(row));
+    return true;
+}
+
+void ag_on_row(struct pf_agent *a, const struct pf_agent_event *ev)
+{
+    struct pf_bytes key = ev->row.key;
+    struct pf_msg row = ev->row.row;
+    bool is_known = true;
+
+    PF_ASSERT(!a->booted);
+    switch ((enum AgentTable)ev->row.table) {
+    case AgentTable_META:
+        restore_identity(a, Row_AgentIdentity__root(row));
+        break;
+    case AgentTable_FRAMEWORKS:
+        restore_framework(a, key, Row_AgentFramework__root(row));
+        break;
+    case AgentTable_TASKS:
+        restore_task(a, key, Row_AgentTask__root(row));
+        break;
+    case AgentTable_UPDATES:
+        is_known = restore_update(a, key, Row_AgentUpdate__root(row));
+        break;
+    case AgentTable_INFOS:
+        is_known = restore_info(a, key, Row_AgentTaskInfo__root(row));
+        break;
+    case AgentTable_NONE:
+        is_known = false;
+        break;
+    }
+    if (!is_known) {
+        a->n_bad++;
+        pf_turn_del(a->turn, ev->row.table, key);
+    }
+}
+
+static int cmp_tasks(int64_t x_ms, const struct task *x, int64_t y_ms, const struct task *y)
+{
+    if (x_ms != y_ms) {
+        return x_ms < y_ms ? -1 : 1;
+    }
+    return memcmp(x->launch.b, y->launch.b, sizeof x->launch.b);
+}
+
+static int cmp_accepted(const void *a, const void *b)
+{
+    const struct task *x = a, *y = b;
+
+    return cmp_tasks(x->accepted_ms, x, y->accepted_ms, y);
+}
+
+static int cmp_finished(const void *a, const void *b)
+{
+    const struct task *x = a, *y = b;
+
+    return cmp_tasks(x->finished_ms, x, y->finished_ms, y);
+}
+
+/* Nothing of another machine's agent is ours: neither its tasks nor its name. */
+static void forget_all(struct pf_agent *a)
+{
+    struct task *t = NULL;
+    struct framework *fw = NULL;
+
+    while ((t = TAILQ_FIRST(&a->live)) != NULL) {
+        struct update *u = NULL;
+        TAILQ_FOREACH(u, &t->updates, link) {
+            ag_row_del_update(a, u);
+        }
+        ag_row_del_task(a, t);
+        ag_task_free(a, t);
+    }
+    while ((fw = TAILQ_FIRST(&a->idle)) != NULL) {
+        if (fw->stored) {
+            ag_row_del_framework(a, fw);
+        }
+        ag_framework_free(a, fw);
+    }
+    a->id[0] = '\0';
+    a->incarnation = (struct pf_uuid){{0}};
+    a->epoch = 0;
+}
+
+static void settle_identity(struct pf_agent *a)
+{
+    char old[PF_UUID_TEXT_LEN + 1];
+    bool is_foreign = a->row_machine_id && strcmp(a->row_machine_id, a->opt.machine_id) != 0;
+
+    memcpy(old, a->id, sizeof old);
+    if (is_foreign) {
+        forget_all(a);
+    }
+    if (a->id[0] == '\0') {
+        pf_uuid_format(pf_uuid_random(&a->rng), a->id);
+        if (a->opt.tracer.on_move) {
+            a->opt.tracer.on_move(a->opt.tracer.ctx, "identity", a->id,
+                                  old[0] != '\0' ? old : "none", a->id,
+                                  is_foreign ? "another machine" : "first start");
+        }
+        ag_row_put_identity(a);
+    } else if (!a->row_boot_id || strcmp(a->row_boot_id, a->opt.boot_id) != 0) {
+        ag_row_put_identity(a);
+    }
+    PF_FREE(a->row_machine_id);
+    PF_FREE(a->row_boot_id);
+}
+
+/* Deadlines are stored by the wall clock; a clock that was set back must not stretch them. */
+static int64_t remaining_ms(const struct pf_agent *a, int64_t until_wall_ms, int64_t most_ms)
+{
+    int64_t ms = until_wall_ms - a->wall_ms;
+
+    return ms < 0 ? 0 : ms > most_ms ? most_ms : ms;
+}
+
+static void settle_task(struct pf_agent *a, struct task *t)
+{
+    if (!t->name) { /* its info is missing: nobody could be told of it */
+        a->n_bad++;
+        struct update *u = NULL;
+        TAILQ_FOREACH(u, &t->updates, link) {
+            ag_row_del_update(a, u);
+        }
+        ag_row_del_task(a, t);
+        ag_task_free(a, t);
+        return;
+    }
+    ag_task_index_name(a, t);
+    if (ag_task_is_ended(t)) {
+        return;
+    }
+    ag_task_count(a, t);
+    if (t->kill_reason != KILL_NONE) {
+        t->kill_at = a->now_ms + remaining_ms(a, t->kill_wall_ms, AGENT_GRACE_MAX_MS);
+    } else if (t->completion_ms != AGENT_NEVER && t->started_ms > 0) {
+        t->complete_at = a->now_ms + remaining_ms(a, t->started_ms + t->completion_ms,
+                                                  t->completion_ms);
+    }
+    if (t->old_boot && t->run.state != RunState_ACCEPTED) {
+        ag_task_end_unknown(a, t, "The machine rebooted, exit status unknown");
+    }
+}
+
+/* Ends of tasks that were acknowledged, oldest first. */
+static void settle_history(struct pf_agent *a, struct pf_ptrs *tasks)
+{
+    pf_ptrs_sort(tasks, cmp_finished);
+    for (uint32_t i = 0; i < tasks->len; i++) {
+        struct task *t = tasks->at[i];
+        if (ag_task_is_ended(t) && !t->in_history && TAILQ_EMPTY(&t->updates)) {
+            ag_task_retire(a, t);
+        }
+    }
+}
+
+void ag_on_boot(struct pf_agent *a)
+{
+    struct pf_ptrs tasks = {0};
+    struct task *t = NULL;
+    struct framework *fw = NULL, *next = NULL;
+
+    PF_ASSERT(!a->booted);
+    a->booted = true;
+    settle_identity(a);
+    TAILQ_FOREACH(t, &a->live, link) {
+        pf_ptrs_push(&tasks, t);
+    }
+    pf_ptrs_sort(&tasks, cmp_accepted);
+    TAILQ_INIT(&a->live);
+    for (uint32_t i = 0; i < tasks.len; i++) {
+        t = tasks.at[i];
+        TAILQ_INSERT_TAIL(&a->live, t, link);
+    }
+    for (uint32_t i = 0; i < tasks.len; i++) {
+        settle_task(a, tasks.at[i]);
+    }
+    tasks.len = 0;
+    TAILQ_FOREACH(t, &a->live, link) {
+        pf_ptrs_push(&tasks, t);
+    }
+    settle_history(a, &tasks);
+    pf_ptrs_fini(&tasks);
+    for (fw = TAILQ_FIRST(&a->idle); fw; fw = next) {
+        next = TAILQ_NEXT(fw, link);
+        if (fw->stored) {
+            ag_row_del_framework(a, fw);
+        }
+        ag_framework_free(a, fw);
+    }
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent's stored rows as they are written: AgentTable and the keys of schemas/rows.fbs. */
+#include "agent/core/agent_internal.h"
+
+enum { UPDATE_KEY_BYTES = 20 };
+
+static const char identity_key[] = "agent";
+
+const struct pf_fb_table_desc *pf_agent_row_desc(uint8_t table)
+{
+    static const struct pf_fb_table_desc *const descs[] = {
+        [AgentTable_META] = &Row_AgentIdentity__desc,
+        [AgentTable_FRAMEWORKS] = &Row_AgentFramework__desc,
+        [AgentTable_TASKS] = &Row_AgentTask__desc,
+        [AgentTable_UPDATES] = &Row_AgentUpdate__desc,
+        [AgentTable_INFOS] = &Row_AgentTaskInfo__desc,
+    };
+
+    return table < PF_ARRAY_LEN(descs) ? descs[table] : NULL;
+}
+
+static struct pf_bytes launch_key(const struct task *t)
+{
+    return (struct pf_bytes){t->launch.b, sizeof t->launch.b};
+}
+
+static struct pf_bytes framework_key(const struct framework *fw)
+{
+    return (struct pf_bytes){(const uint8_t *)fw->id, (uint32_t)strlen(fw->id)};
+}
+
+static struct pf_bytes update_key(const struct update *u, uint8_t out[UPDATE_KEY_BYTES])
+{
+    memcpy(out, u->task->launch.b, 16);
+    for (uint32_t i = 0; i < 4; i++) {
+        out[16 + i] = (uint8_t)(u->number >> (24 - 8 * i));
+    }
+    return (struct pf_bytes){out, UPDATE_KEY_BYTES};
+}
+
+void ag_row_put_identity(struct pf_agent *a)
+{
+    struct pf_fb_builder *b = pf_turn_builder(a->turn);
+    bool adopted = !pf_uuid_is_nil(a->incarnation);
+    struct pf_ref root = Row_AgentIdentity__put(
+        b, &(struct Row_AgentIdentity__args){
+               .agent_id = pf_str(a->id),
+               .machine_id = pf_str(a->opt.machine_id),
+               .boot_id = pf_str(a->opt.boot_id),
+               .incarnation = {adopted ? a->incarnation.b : NULL,
+                               adopted ? (uint32_t)sizeof a->incarnation.b : 0},
+               .epoch = a->epoch,
+               .format = AGENT_FORMAT,
+           });
+
+    pf_turn_put(a->turn, AgentTable_META,
+                (struct pf_bytes){(const uint8_t *)identity_key, sizeof identity_key - 1},
+                pf_msg_bytes(Row_AgentIdentity__finish(b, root)));
+}
+
+void ag_row_put_framework(struct pf_agent *a, struct framework *fw)
+{
+    struct pf_fb_builder *b = pf_turn_builder(a->turn);
+    struct pf_ref root = Row_AgentFramework__put(
+        b, &(struct Row_AgentFramework__args){.info = {fw->info, fw->info_len}});
+
+    pf_turn_put(a->turn, AgentTable_FRAMEWORKS, framework_key(fw),
+                pf_msg_bytes(Row_AgentFramework__finish(b, root)));
+    fw->stored = true;
+}
+
+void ag_row_del_framework(struct pf_agent *a, struct framework *fw)
+{
+    pf_turn_del(a->turn, AgentTable_FRAMEWORKS, framework_key(fw));
+    fw->stored = false;
+}
+
+void ag_row_put_task(struct pf_agent *a, const struct task *t)
+{
+    struct pf_fb_builder *b = pf_turn_builder(a->turn);
+    bool is_new_start = t->run.state == RunState_STARTING && a->launcher;
+    struct Row_AgentTask__args args = {
+        .framework_id = ag_task_framework_id(t),
+        .launch_uuid = launch_key(t),
+        .user = pf_str(t->user),
+        .state = (enum RunState)t->run.state,
+        .pid = t->pid,
+        .start_time = t->start_time,
+        .boot_id = pf_str(a->opt.boot_id),
+        .accepted_ms = t->accepted_ms,
+        .started_ms = t->started_ms,
+        .finished_ms = t->finished_ms,
+        .kill_reason = t->kill_reason,
+        .kill_deadline_ms = t->kill_wall_ms,
+        .kill_signal = t->kill_signal,
+        .next_update = t->next_update,
+        .launcher = pf_str(is_new_start ? a->launcher : NULL),
+    };
+
+    if (t->has_wait_status) {
+        args.wait_status = (struct pf_opt_i32)PF_OPT(t->wait_status);
+    }
+    if (t->final_state >= 0) {
+        args.final_state = (struct TaskState__opt)PF_OPT((enum TaskState)t->final_state);
+    }
+    struct pf_ref root = Row_AgentTask__put(b, &args);
+
+    pf_turn_put(a->turn, AgentTable_TASKS, launch_key(t),
+                pf_msg_bytes(Row_AgentTask__finish(b, root)));
+}
+
+void ag_row_put_info(struct pf_agent *a, const struct task *t, struct pf_bytes info)
+{
+    struct pf_fb_builder *b = pf_turn_builder(a->turn);
+    struct pf_ref root =
+        Row_AgentTaskInfo__put(b, &(struct Row_AgentTaskInfo__args){.info = info});
+
+    pf_turn_put(a->turn, AgentTable_INFOS, launch_key(t),
+                pf_msg_bytes(Row_AgentTaskInfo__finish(b, root)));
+}
+
+void ag_row_del_task(struct pf_agent *a, const struct task *t)
+{
+    pf_turn_del(a->turn, AgentTable_TASKS, launch_key(t));
+    pf_turn_del(a->turn, AgentTable_INFOS, launch_key(t));
+}
+
+void ag_row_put_update(struct pf_agent *a, const struct update *u)
+{
+    struct pf_fb_builder *b = pf_turn_builder(a->turn);
+    uint8_t key[UPDATE_KEY_BYTES];
+    struct pf_ref root = Row_AgentUpdate__put(b, &(struct Row_AgentUpdate__args){
+                                                     .framework_id = ag_task_framework_id(u->task),
+                                                     .status = {u->status, u->len},
+                                                 });
+
+    pf_turn_put(a->turn, AgentTable_UPDATES, update_key(u, key),
+                pf_msg_bytes(Row_AgentUpdate__finish(b, root)));
+}
+
+void ag_row_del_update(struct pf_agent *a, const struct update *u)
+{
+    uint8_t key[UPDATE_KEY_BYTES];
+
+    pf_turn_del(a->turn, AgentTable_UPDATES, update_key(u, key));
+}

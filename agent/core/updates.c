@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Update streams: for each task its updates in order, each stored before it is sent, one on its way
+ * at a time, sent again until it is acknowledged by its uuid. */
+#include "agent/core/agent_internal.h"
+
+#include "common/base/alloc.h"
+
+static void send_update(struct pf_agent *a, struct pf_bytes status, struct pf_str framework_id,
+                        struct pf_bytes launch, const struct task *t, enum TaskState latest)
+{
+    struct pf_fb_builder *b = pf_turn_builder(a->turn);
+    struct pf_ref body = AgentUpdate__put(b, &(struct AgentUpdate__args){
+                                                 .framework_id = framework_id,
+                                                 .status = status,
+                                                 .launch_uuid = launch,
+                                                 .latest_state = PF_OPT(latest),
+                                                 .started_ms = t ? t->started_ms : 0,
+                                                 .finished_ms = t ? t->finished_ms : 0,
+                                             });
+
+    ag_send(a, a->leader, b, Body_AgentUpdate, body, 0);
+}
+
+/* Sends the first of the stream, if somebody listens, and sets its next time. */
+void ag_update_send_head(struct pf_agent *a, struct task *t)
+{
+    const struct update *u = TAILQ_FIRST(&t->updates);
+
+    if (!u || !ag_is_registered(a)) {
+        return;
+    }
+    const struct update *last = TAILQ_LAST(&t->updates, update_list);
+
+    send_update(a, (struct pf_bytes){u->status, u->len}, ag_task_framework_id(t),
+                (struct pf_bytes){t->launch.b, sizeof t->launch.b}, t,
+                (enum TaskState)last->state);
+    a->n_sent++;
+    t->resend_at = a->now_ms + t->resend_ms;
+    t->resend_ms = t->resend_ms * 2 < AGENT_RESEND_MAX_MS ? t->resend_ms * 2 : AGENT_RESEND_MAX_MS;
+    ag_task_rearm(a, t);
+}
+
+static struct update *update_enqueue(struct pf_agent *a, struct task *t, uint32_t number,
+                                     struct pf_uuid uuid, int32_t state, struct pf_bytes status)
+{
+    struct update *u = pf_alloc(sizeof *u + status.len);
+
+    u->task = t;
+    u->number = number;
+    u->uuid = uuid;
+    u->state = state;
+    u->len = status.len;
+    memcpy(u->status, status.at, status.len);
+    TAILQ_INSERT_TAIL(&t->updates, u, link);
+    pf_map_put(&a->by_update, u->uuid.b, sizeof u->uuid.b, u);
+    a->n_updates++;
+    t->next_update = number + 1;
+    t->told_state = (int8_t)state;
+    return u;
+}
+
+static struct pf_ref put_container(struct pf_agent *a, struct pf_fb_builder *b,
+                                   const struct task *t)
+{
+    char uuid[PF_UUID_TEXT_LEN + 1];
+
+    if (t->pid <= 0) {
+        return (struct pf_ref){0};
+    }
+    pf_uuid_format(t->launch, uuid);
+    struct pf_str text = pf_arena_strdup(pf_turn_arena(a->turn), pf_str(uuid));
+    struct pf_ref id = ContainerID__put(b, &(struct ContainerID__args){.value = text});
+
+    return ContainerStatus__put(b, &(struct ContainerStatus__args){
+                                       .container_id = id,
+                                       .executor_pid = PF_OPT((uint32_t)t->pid),
+                                   });
+}
+
+static struct pf_msg build_status(struct pf_agent *a, const struct task *t, enum TaskState state,
+                                  const struct ending *e, const struct pf_uuid *uuid)
+{
+    struct pf_fb_builder *b = pf_turn_nested_builder(a->turn);
+    int64_t at_ms = e && e->at_wall_ms > 0 ? e->at_wall_ms : a->wall_ms;
+    struct TaskStatus__args args = {
+        .task_id = TaskID__put(b, &(struct TaskID__args){.value = ag_task_id(t)}),
+        .state = PF_OPT(state),
+        .source = PF_OPT(TaskStatus_Source_SOURCE_EXECUTOR),
+        .agent_id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)}),
+        .executor_id = ExecutorID__put(b, &(struct ExecutorID__args){.value = ag_task_id(t)}),
+        .timestamp = PF_OPT((double)at_ms / 1000.0),
+        .uuid = {uuid->b, sizeof uuid->b},
+        .container_status = put_container(a, b, t),
+    };
+
+    if (e) {
+        args.message = e->text;
+        if (e->by_agent) {
+            args.source.v = TaskStatus_Source_SOURCE_AGENT;
+        }
+        args.reason = (struct TaskStatus_Reason__opt){e->has_reason, e->reason};
+        args.exit_status = (struct pf_opt_i32){e->has_exit, e->exit_status};
+        args.signal = (struct pf_opt_i32){e->has_signal, e->signal};
+    }
+    return TaskStatus__finish(b, TaskStatus__put(b, &args));
+}
+
+void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state, const struct ending *e)
+{
+    struct pf_uuid uuid = pf_uuid_random(&a->rng);
+    bool is_first = TAILQ_EMPTY(&t->updates);
+    struct pf_msg status = build_status(a, t, state, e, &uuid);
+
+    ag_row_put_update(a, update_enqueue(a, t, t->next_update, uuid, (int32_t)state,
+                                        pf_msg_bytes(status)));
+    if (is_first) {
+        t->resend_ms = a->opt.resend_ms;
+        ag_update_send_head(a, t);
+    }
+}
+
+/* One of a recovered row; false: it is not one of ours. */
+bool ag_update_restore(struct pf_agent *a, struct task *t, uint32_t number,
+                       struct pf_bytes bytes)
+{
+    struct TaskStatus status = TaskStatus__from_bytes(bytes);
+    struct pf_uuid uuid;
+
+    if (!ag_uuid_of(TaskStatus_uuid(status), &uuid) ||
+        pf_map_get(&a->by_update, uuid.b, sizeof uuid.b)) {
+        return false;
+    }
+    (void)update_enqueue(a, t, number, uuid, (int32_t)TaskStatus_state(status), bytes);
+    t->resend_at = a->now_ms;
+    return true;
+}
+
+static void update_forget(struct pf_agent *a, struct update *u)
+{
+    struct task *t = u->task;
+
+    TAILQ_REMOVE(&t->updates, u, link);
+    (void)pf_map_del(&a->by_update, u->uuid.b, sizeof u->uuid.b);
+    a->n_updates--;
+    ag_row_del_update(a, u);
+    pf_free(u);
+}
+
+/* Nobody is left to acknowledge them. */
+void ag_updates_drop(struct pf_agent *a, struct task *t)
+{
+    while (!TAILQ_EMPTY(&t->updates)) {
+        update_forget(a, TAILQ_FIRST(&t->updates));
+    }
+    t->resend_at = AGENT_NEVER;
+    ag_task_rearm(a, t);
+}
+
+/* The next one leaves before the row of this one goes: it need not wait for that write, and a crash
+ * between the two only repeats the acknowledged one. */
+void ag_on_acknowledge(struct pf_agent *a, struct AgentAcknowledge ack)
+{
+    struct pf_bytes uuid = AgentAcknowledge_uuid(ack);
+    struct update *u = uuid.len == 16 ? pf_map_get(&a->by_update, uuid.at, uuid.len) : NULL;
+
+    if (!u) {
+        return; /* a repeated one */
+    }
+    struct task *t = u->task;
+
+    if (u != TAILQ_FIRST(&t->updates) ||
+        !pf_str_eq(AgentAcknowledge_task_id(ack), ag_task_id(t)) ||
+        !pf_str_eq(AgentAcknowledge_framework_id(ack), ag_task_framework_id(t))) {
+        a->n_bad++;
+        return;
+    }
+    TAILQ_REMOVE(&t->updates, u, link);
+    t->resend_ms = a->opt.resend_ms;
+    t->resend_at = AGENT_NEVER;
+    ag_update_send_head(a, t);
+    TAILQ_INSERT_HEAD(&t->updates, u, link);
+    update_forget(a, u);
+    ag_task_rearm(a, t);
+    if (ag_task_is_ended(t) && TAILQ_EMPTY(&t->updates)) {
+        ag_task_retire(a, t);
+    }
+}
+
+/* The answer to a KILL of what does not run: without a uuid, so nobody acknowledges it. `past`: the
+ * task that stands in the history, or NULL. */
+void ag_updates_tell_gone(struct pf_agent *a, struct AgentKill kill, const struct task *past)
+{
+    struct pf_fb_builder *b = pf_turn_nested_builder(a->turn);
+    enum TaskState state = past ? (enum TaskState)past->final_state : TaskState_TASK_GONE;
+    struct pf_str id = AgentKill_task_id(kill);
+    struct TaskStatus__args args = {
+        .task_id = TaskID__put(b, &(struct TaskID__args){.value = id}),
+        .state = PF_OPT(state),
+        .message = past ? PF_STR("The task has ended before") : PF_STR("Task is unknown to the agent"),
+        .source = PF_OPT(TaskStatus_Source_SOURCE_AGENT),
+        .reason = PF_OPT(TaskStatus_Reason_REASON_RECONCILIATION),
+        .agent_id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)}),
+        .timestamp = PF_OPT((double)a->wall_ms / 1000.0),
+    };
+    struct pf_msg status = TaskStatus__finish(b, TaskStatus__put(b, &args));
+
+    send_update(a, pf_msg_bytes(status), AgentKill_framework_id(kill), AgentKill_launch_uuid(kill),
+                past, state);
+}

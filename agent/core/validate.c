@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an agent does not accept, although the master sent it, and how it says so. */
+#include "agent/core/agent_internal.h"
+
+#include "common/base/limits.h"
+
+static const struct refusal *refuse(struct pf_agent *a, enum TaskState state,
+                                    enum TaskStatus_Reason reason, struct pf_str text)
+{
+    struct refusal *r = pf_arena_zalloc(pf_turn_arena(a->turn), sizeof *r);
+
+    *r = (struct refusal){.state = state, .reason = reason, .text = text};
+    return r;
+}
+
+static const struct refusal *refuse_invalid(struct pf_agent *a, struct pf_str text)
+{
+    return refuse(a, TaskState_TASK_ERROR, TaskStatus_Reason_REASON_TASK_INVALID, text);
+}
+
+static bool has_nul(struct pf_str s)
+{
+    return s.len > 0 && memchr(s.at, '\0', s.len) != NULL;
+}
+
+/* NULL = fine. */
+static const char *environment_problem(struct Environment env, size_t *bytes)
+{
+    for (uint32_t i = 0; i < Environment_variables__len(env); i++) {
+        struct Environment_Variable v = Environment_variables__at(env, i);
+        struct pf_str name = Environment_Variable_name(v);
+        if (Environment_Variable_type(v) == Environment_Variable_Type_SECRET) {
+            return "variables of type SECRET are not supported";
+        }
+        if (name.len == 0 || memchr(name.at, '=', name.len) || has_nul(name) ||
+            has_nul(Environment_Variable_value(v))) {
+            return "an environment variable has a bad name or value";
+        }
+        *bytes += (size_t)name.len + Environment_Variable_value(v).len;
+    }
+    return NULL;
+}
+
+static const char *command_problem(struct CommandInfo c)
+{
+    uint32_t n_args = CommandInfo_arguments__len(c);
+    size_t bytes = CommandInfo_value(c).len;
+    bool has_script = CommandInfo__has_script(c);
+
+    if (CommandInfo_uris__len(c) > 0) {
+        return "this agent does not fetch URIs";
+    }
+    if (!has_script && CommandInfo_value(c).len == 0) {
+        return "the command has no value";
+    }
+    if (CommandInfo_script(c).len > PF_SCRIPT_MAX_BYTES) {
+        return "the script is too large";
+    }
+    if (n_args > PF_ARGS_MAX) {
+        return "the command has too many arguments";
+    }
+    for (uint32_t i = 0; i < n_args; i++) {
+        if (has_nul(CommandInfo_arguments__at(c, i))) {
+            return "an argument contains a NUL byte";
+        }
+        bytes += CommandInfo_arguments__at(c, i).len;
+    }
+    if (has_nul(CommandInfo_value(c)) || has_nul(CommandInfo_cwd(c))) {
+        return "the command contains a NUL byte";
+    }
+    const char *problem = environment_problem(CommandInfo_environment(c), &bytes);
+    if (!problem && bytes > PF_ENV_MAX_BYTES) {
+        return "arguments and environment are too large";
+    }
+    return problem;
+}
+
+static const char *info_problem(struct AgentLaunchTask task)
+{
+    struct TaskInfo info = AgentLaunchTask_info(task);
+    struct ContainerInfo container = TaskInfo_container(info);
+
+    if (AgentLaunchTask_info__bytes(task).len > PF_ROW_MAX_BYTES - 1024) {
+        return "the task is too large";
+    }
+    if (TaskInfo__has_executor(info)) {
+        return "this agent does not run custom executors";
+    }
+    if (!TaskInfo__has_command(info)) {
+        return "the task has no command";
+    }
+    if (ContainerInfo__has_docker(container) ||
+        ContainerInfo_MesosInfo__has_image(ContainerInfo_mesos(container))) {
+        return "this agent does not run container images";
+    }
+    if (has_nul(AgentLaunchTask_user(task))) {
+        return "the user contains a NUL byte";
+    }
+    return command_problem(TaskInfo_command(info));
+}
+
+static const struct refusal *resources_refusal(struct pf_agent *a, struct TaskInfo info)
+{
+    struct pf_resources want = {.n_items = 0};
+    struct pf_err err = {0};
+    const struct refusal *r = NULL;
+
+    if (ag_resources_of(info, &want, &err) < 0) {
+        r = refuse_invalid(a, pf_arena_strdup(pf_turn_arena(a->turn), pf_str(err.msg)));
+    } else if (a->n_uncounted > 0) {
+        r = refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_RESOURCES_UNKNOWN,
+                   PF_STR("The agent was given less resources than its running tasks hold"));
+    } else if (!pf_res_contains(&a->free, &want)) {
+        int64_t lacks = 0;
+        const char *name = pf_res_shortage(&a->free, &want, &lacks);
+        r = refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_RESOURCES_UNKNOWN,
+                   pf_arena_printf(pf_turn_arena(a->turn),
+                                   "The agent does not have the resources: %s is short",
+                                   name ? name : "a range or set"));
+    }
+    pf_res_fini(&want);
+    return r;
+}
+
+/* `twin`: the live task of the same name, or NULL. */
+const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTask task,
+                                        const struct task *twin)
+{
+    struct TaskInfo info = AgentLaunchTask_info(task);
+    struct pf_str agent_id = AgentID_value(TaskInfo_agent_id(info));
+
+    if (twin) {
+        return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_TASK_INVALID,
+                      PF_STR("A task with this id is alive on the agent"));
+    }
+    if (agent_id.len > 0 && !pf_str_is(agent_id, a->id)) {
+        return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_AGENT_UNKNOWN,
+                      PF_STR("The launch was meant for another agent"));
+    }
+    const char *problem = info_problem(task);
+    if (problem) {
+        return refuse_invalid(a, pf_str(problem));
+    }
+    if (a->n_live >= PF_AGENT_TASKS_MAX) {
+        return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_RESOURCES_UNKNOWN,
+                      PF_STR("The agent holds as many tasks as it can"));
+    }
+    if (a->has_free_bytes && a->free_bytes < a->opt.min_free_bytes) {
+        return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_CONTAINER_LIMITATION_DISK,
+                      PF_STR("The agent's disk is nearly full (less than --min-free)"));
+    }
+    return resources_refusal(a, info);
+}
