@@ -14,6 +14,7 @@
 #include "common/base/limits.h"
 #include "common/net/loop_internal.h"
 #include "common/sys/clock.h"
+#include "common/sys/log.h"
 
 #define US_PER_MS    1000
 #define CLOCK_EVERY  8      /* callbacks between two looks at the clock */
@@ -27,6 +28,12 @@ static int fd_limit(void)
         return FD_TABLE_MAX;
     }
     return (int)rl.rlim_cur;
+}
+
+/* Its errors end the process behind this call; its warnings are reported by us as errors. */
+static void libevent_says(int severity, const char *text)
+{
+    pf_log(severity == EVENT_LOG_ERR ? PF_LOG_ERROR : PF_LOG_DEBUG, "libevent", "text=%s", text);
 }
 
 static void deadline_on_time(void *ctx)
@@ -54,6 +61,7 @@ static void timeout_fired(evutil_socket_t fd, short what, void *ctx)
 
 int pf_loop_create(struct pf_loop **out, struct pf_err *err)
 {
+    event_set_log_callback(libevent_says);
     struct event_config *config = event_config_new();
     if (config == NULL) {
         return pf_err_set(err, PF_ENOMEM, "event loop");

@@ -1,0 +1,775 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Peers over real sockets: a serving and a connecting net on one loop. */
+#include "common/net/peer.h"
+
+#include <malloc.h>
+#include "common/base/limits.h"
+#include "common/link/envelope.h"
+#include "schemas/proffer.h"
+#include "tests/support/net.h"
+
+#define N_IDLE 2000
+
+struct side {
+    struct world *w;
+    struct pf_net *net;
+    struct pf_link_self self;
+    uint64_t peer;        /* the last that came up */
+    uint32_t n_up, n_down, n_messages;
+    bool is_trusted;
+    struct pf_err why;    /* of the last that went down */
+    uint64_t sum;         /* of the sequences received, and their order */
+    bool is_out_of_order;
+    bool echoes, closes_on_message, destroys_on_message;
+};
+
+struct world {
+    struct pf_loop *loop;
+    struct side server, client;
+    struct pf_key key, other;
+    struct pf_fb_builder b;
+    char address[PF_ADDRESS_MAX];
+};
+
+static void on_up(void *ctx, const struct pf_peer_up *up)
+{
+    struct side *s = ctx;
+    s->peer = up->peer;
+    s->n_up++;
+    s->is_trusted = up->is_trusted;
+    assert_true(pf_peer_is_up(s->net, up->peer));
+    assert_int_equal(strncmp(up->address.at, "127.0.0.1:", 10), 0);
+    assert_int_equal(up->is_client, s == &s->w->client);
+    assert_non_null(pf_envelope_body(up->greeting, up->is_client ? Body_Welcome : Body_Hello).p);
+}
+
+static void on_message(void *ctx, uint64_t peer, struct pf_msg msg)
+{
+    struct side *s = ctx;
+    s->n_messages++;
+    uint64_t sequence = pf_envelope_of(msg).sequence;
+    s->is_out_of_order = s->is_out_of_order || sequence < s->sum;
+    s->sum = sequence;
+    if (s->echoes) {
+        pf_peer_send(s->net, peer, pf_msg_bytes(msg));
+    }
+    if (s->closes_on_message) {
+        pf_peer_close(s->net, peer, false);
+    }
+    if (s->destroys_on_message) {
+        pf_net_destroy(s->net);
+        s->net = NULL;
+    }
+}
+
+static void on_down(void *ctx, uint64_t peer, const struct pf_err *why)
+{
+    struct side *s = ctx;
+    s->n_down++;
+    s->why = *why;
+    assert_false(pf_peer_is_up(s->net, peer));
+}
+
+static void on_welcome(void *ctx, struct pf_link_state *out)
+{
+    (void)ctx;
+    out->role = MasterRole_LEADER;
+    out->epoch = 5;
+}
+
+static const struct pf_net_ops ops = {on_up, on_message, on_down, on_welcome};
+
+static void side_open(struct side *s, struct pf_net_options o)
+{
+    o.self = &s->self;
+    assert_int_equal(pf_net_create(s->w->loop, &o, &ops, s, &s->net, NULL), 0);
+}
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    w->server.w = w->client.w = w;
+    memset(w->key.b, 1, sizeof w->key.b);
+    memset(w->other.b, 2, sizeof w->other.b);
+    w->server.self.kind = PeerKind_MASTER;
+    w->client.self.kind = PeerKind_SCHEDULER;
+    pf_fb_builder_init(&w->b, NULL);
+    assert_int_equal(pf_loop_create(&w->loop, NULL), 0);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    pf_net_destroy(w->client.net);
+    pf_net_destroy(w->server.net);
+    pf_fb_builder_fini(&w->b);
+    pf_loop_destroy(w->loop);
+    free(w);
+    return 0;
+}
+
+static void open_server(struct world *w, struct pf_net_options o)
+{
+    side_open(&w->server, o);
+    assert_int_equal(pf_net_listen(w->server.net, "127.0.0.1:0", w->address, NULL), 0);
+}
+
+static void open_both(struct world *w, struct pf_net_options o)
+{
+    open_server(w, o);
+    side_open(&w->client, o);
+}
+
+static void connect_up(struct world *w)
+{
+    uint32_t before = w->server.n_up;
+    uint64_t id = pf_net_connect(w->client.net, w->address, NULL);
+    test_turn_until(w->loop, w->server.n_up == before + 1 && pf_peer_is_up(w->client.net, id));
+    assert_int_equal(w->client.peer, id);
+}
+
+/* An envelope with a body of any kind that is not the net's, and about `bytes` of text. */
+static struct pf_msg envelope(struct world *w, uint64_t sequence, uint32_t bytes)
+{
+    pf_fb_builder_reset(&w->b);
+    char *text = calloc(1, bytes + 1);
+    memset(text, 'x', bytes);
+    struct pf_ref body = Reply__put(&w->b, &(struct Reply__args){0});
+    struct pf_msg msg = pf_envelope_finish(
+        &w->b,
+        &(struct pf_envelope){.sequence = sequence, .text = {text, bytes}, .body_type = Body_Reply},
+        body);
+    free(text);
+    return msg;
+}
+
+static void send_to_server(struct world *w, uint64_t sequence, uint32_t bytes)
+{
+    pf_peer_send(w->client.net, w->client.peer, pf_msg_bytes(envelope(w, sequence, bytes)));
+}
+
+/* --- greeting -------------------------------------------------------------------------------- */
+
+static void test_peer_comes_up_and_talks_both_ways(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){0});
+    connect_up(w);
+    assert_true(w->server.is_trusted);
+    w->server.echoes = true;
+    for (uint64_t i = 1; i <= 1000; i++) {
+        send_to_server(w, i, 100);
+    }
+    test_turn_until(w->loop, w->client.n_messages == 1000);
+    assert_false(w->server.is_out_of_order);
+    assert_false(w->client.is_out_of_order);
+    assert_int_equal(w->client.sum, 1000);
+    const struct pf_net_counters *c = pf_net_counters(w->server.net);
+    assert_int_equal(c->accepted, 1);
+    assert_int_equal(c->n_up, 1);
+    assert_true(c->frames_in >= 1001 && c->frames_out >= 1002);
+    assert_true(c->bytes_in > 100000);
+}
+
+static void greet_with_keys(struct world *w, const struct pf_key *server, const struct pf_key *client)
+{
+    w->server.self.key = server;
+    w->client.self.key = client;
+    open_both(w, (struct pf_net_options){0});
+    (void)pf_net_connect(w->client.net, w->address, NULL);
+    test_turn_until(w->loop, w->client.n_up + w->client.n_down > 0);
+}
+
+static void test_peer_with_the_right_key_is_trusted(void **state)
+{
+    struct world *w = *state;
+    greet_with_keys(w, &w->key, &w->key);
+    assert_int_equal(w->client.n_up, 1);
+    assert_true(w->client.is_trusted && w->server.is_trusted);
+}
+
+static void test_peer_without_a_key_is_not_trusted(void **state)
+{
+    struct world *w = *state;
+    greet_with_keys(w, &w->key, NULL);
+    assert_int_equal(w->client.n_up, 1);
+    assert_false(w->client.is_trusted || w->server.is_trusted);
+}
+
+static void test_peer_with_a_wrong_key_is_told_and_closed(void **state)
+{
+    struct world *w = *state;
+    greet_with_keys(w, &w->key, &w->other);
+    assert_int_equal(w->client.n_up, 0);
+    assert_int_equal(w->client.why.code, PF_EAUTH);
+    assert_non_null(strstr(w->client.why.msg, "wrong key"));
+    test_turn_until(w->loop, pf_net_counters(w->server.net)->n_conns == 0);
+    assert_int_equal(w->server.n_up + w->server.n_down, 0);
+    assert_int_equal(pf_net_counters(w->server.net)->auth_failures, 1);
+}
+
+static void test_peer_refuses_a_server_without_our_key(void **state)
+{
+    struct world *w = *state;
+    greet_with_keys(w, NULL, &w->key);
+    assert_int_equal(w->client.why.code, PF_EAUTH);
+    assert_int_equal(w->client.n_up, 0);
+    test_turn_until(w->loop, w->server.n_down == 1);
+}
+
+static void test_peer_half_open_greeting_times_out(void **state)
+{
+    struct world *w = *state;
+    uint8_t buf[1024];
+    size_t len = 0;
+    open_server(w, (struct pf_net_options){.handshake_ms = 40});
+    int fd = test_dial(w->address);
+    test_turn_until(w->loop, test_read(fd, buf, sizeof buf, &len));
+    assert_true(len > 40); /* the Challenge */
+    assert_int_equal(pf_net_counters(w->server.net)->timeouts, 1);
+    assert_int_equal(w->server.n_up + w->server.n_down, 0);
+    assert_int_equal(close(fd), 0);
+}
+
+static void test_peer_connect_times_out_when_nobody_speaks(void **state)
+{
+    struct world *w = *state;
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof sa;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    side_open(&w->client, (struct pf_net_options){0});
+    (void)snprintf(w->address, sizeof w->address, "localhost:%u", ntohs(sa.sin_port));
+    (void)pf_net_connect(w->client.net, w->address,
+                         &(struct pf_connect_options){PF_PRIO_NORMAL, 30});
+    test_turn_until(w->loop, w->client.n_down == 1);
+    assert_int_equal(w->client.why.code, PF_ETIMEOUT);
+    assert_int_equal(close(fd), 0);
+    /* and now nobody listens there */
+    (void)pf_net_connect(w->client.net, w->address, NULL);
+    test_turn_until(w->loop, w->client.n_down == 2);
+    assert_int_equal(w->client.why.code, PF_ECONN);
+    assert_int_equal(pf_net_counters(w->client.net)->n_conns, 0);
+}
+
+static void test_peer_bad_addresses_fail_later_not_at_once(void **state)
+{
+    struct world *w = *state;
+    side_open(&w->client, (struct pf_net_options){0});
+    uint64_t a = pf_net_connect(w->client.net, "no port", NULL);
+    uint64_t b = pf_net_connect(w->client.net, "127.0.0.1:99999", NULL);
+    assert_true(a != b);
+    assert_int_equal(w->client.n_down, 0);
+    test_turn_until(w->loop, w->client.n_down == 2);
+    assert_int_equal(w->client.why.code, PF_EINVAL);
+}
+
+/* --- frames ---------------------------------------------------------------------------------- */
+
+/* Speaks the greeting by hand and returns the socket of an accepted peer. */
+static int raw_client(struct world *w)
+{
+    uint8_t buf[4096];
+    size_t len = 0;
+    struct pf_link link;
+    static const uint8_t nonce[PF_NONCE_BYTES] = {9};
+    struct pf_msg hello, none;
+    uint32_t before = w->server.n_up;
+    int fd = test_dial(w->address);
+    test_turn_until(w->loop, !test_read(fd, buf, sizeof buf, &len) && len > 4);
+    pf_link_connect(&link, &w->client.self, nonce);
+    struct pf_bytes challenge = {buf + 4, (uint32_t)len - 4};
+    assert_int_equal(pf_link_on_greeting(&link, challenge, &w->b, &hello, &none, NULL), 0);
+    uint8_t head[4];
+    test_put_length(head, hello.len);
+    test_write(fd, head, 4);
+    test_write(fd, hello.data, hello.len);
+    test_turn_until(w->loop, w->server.n_up == before + 1);
+    len = 0;
+    test_turn_until(w->loop, !test_read(fd, buf, sizeof buf, &len) && len > 4);
+    return fd;
+}
+
+static void expect_closed(struct world *w, int fd, int code)
+{
+    uint8_t buf[1024];
+    size_t len = 0;
+    test_turn_until(w->loop, test_read(fd, buf, sizeof buf, &len) && w->server.n_down == 1);
+    assert_int_equal(w->server.why.code, code);
+    assert_int_equal(close(fd), 0);
+}
+
+static void test_peer_frames_arrive_byte_by_byte(void **state)
+{
+    struct world *w = *state;
+    open_server(w, (struct pf_net_options){0});
+    int fd = raw_client(w);
+    struct pf_msg msg = envelope(w, 7, 40);
+    uint8_t head[4];
+    test_put_length(head, msg.len);
+    for (uint32_t i = 0; i < 4 + msg.len; i++) {
+        assert_int_equal(w->server.n_messages, 0);
+        test_write(fd, i < 4 ? &head[i] : &msg.data[i - 4], 1);
+        uint64_t before = pf_net_counters(w->server.net)->bytes_in;
+        test_turn_until(w->loop, pf_net_counters(w->server.net)->bytes_in == before + 1);
+    }
+    assert_int_equal(w->server.n_messages, 1);
+    assert_int_equal(w->server.sum, 7);
+    assert_int_equal(close(fd), 0);
+}
+
+static void test_peer_many_frames_in_one_read(void **state)
+{
+    struct world *w = *state;
+    static uint8_t all[60000];
+    size_t len = 0;
+    uint32_t n = 0;
+    open_server(w, (struct pf_net_options){0});
+    int fd = raw_client(w);
+    for (;; n++) {
+        struct pf_msg msg = envelope(w, n + 1, 10);
+        if (len + 4 + msg.len > sizeof all) {
+            break;
+        }
+        test_put_length(all + len, msg.len);
+        memcpy(all + len + 4, msg.data, msg.len);
+        len += 4 + msg.len;
+    }
+    test_write(fd, all, len);
+    test_turn_until(w->loop, w->server.n_messages == n);
+    assert_true(n > PF_TURN_EVENTS_MAX); /* more than a turn takes */
+    assert_false(w->server.is_out_of_order);
+    assert_int_equal(w->server.sum, n);
+    assert_int_equal(close(fd), 0);
+}
+
+static void test_peer_largest_frame_passes(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){0});
+    connect_up(w);
+    uint32_t overhead = envelope(w, 1, 1 << 20).len - (1 << 20);
+    send_to_server(w, 1, PF_FRAME_MAX_BYTES - overhead - 64);
+    send_to_server(w, 2, 10);
+    test_turn_until(w->loop, w->server.n_messages == 2);
+    assert_int_equal(w->server.sum, 2);
+}
+
+static void test_peer_over_long_frame_is_closed(void **state)
+{
+    struct world *w = *state;
+    open_server(w, (struct pf_net_options){0});
+    int fd = raw_client(w);
+    uint8_t head[4];
+    test_put_length(head, PF_FRAME_MAX_BYTES + 1);
+    test_write(fd, head, 4);
+    expect_closed(w, fd, PF_ELIMIT);
+    assert_int_equal(pf_net_counters(w->server.net)->over_limit, 1);
+}
+
+static void test_peer_limit_is_lower_before_the_greeting(void **state)
+{
+    struct world *w = *state;
+    uint8_t buf[1024];
+    size_t len = 0;
+    open_server(w, (struct pf_net_options){0});
+    int fd = test_dial(w->address);
+    uint8_t head[4];
+    test_put_length(head, PF_HELLO_MAX_BYTES + 1);
+    test_write(fd, head, 4);
+    test_turn_until(w->loop, test_read(fd, buf, sizeof buf, &len));
+    assert_int_equal(pf_net_counters(w->server.net)->over_limit, 1);
+    assert_int_equal(w->server.n_down, 0);
+    assert_int_equal(close(fd), 0);
+}
+
+static void test_peer_garbage_is_closed(void **state)
+{
+    struct world *w = *state;
+    static const char http[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    uint8_t buf[4096];
+    size_t len = 0;
+    open_server(w, (struct pf_net_options){0});
+    int fd = test_dial(w->address);
+    test_write(fd, http, sizeof http - 1);
+    test_turn_until(w->loop, test_read(fd, buf, sizeof buf, &len));
+    assert_int_equal(close(fd), 0);
+
+    fd = raw_client(w);
+    uint8_t bad[68] = {64};
+    memset(bad + 4, 0xee, 64);
+    test_write(fd, bad, sizeof bad);
+    expect_closed(w, fd, PF_EPROTO);
+    assert_int_equal(pf_net_counters(w->server.net)->bad_frames, 1);
+    test_turn_until(w->loop, pf_net_counters(w->server.net)->n_conns == 0);
+}
+
+static void test_peer_second_greeting_is_closed(void **state)
+{
+    struct world *w = *state;
+    open_server(w, (struct pf_net_options){0});
+    int fd = raw_client(w);
+    pf_fb_builder_reset(&w->b);
+    struct pf_ref body = Hello__put(&w->b, &(struct Hello__args){.protocol = 1});
+    struct pf_msg msg =
+        pf_envelope_finish(&w->b, &(struct pf_envelope){.body_type = Body_Hello}, body);
+    uint8_t head[4];
+    test_put_length(head, msg.len);
+    test_write(fd, head, 4);
+    test_write(fd, msg.data, msg.len);
+    expect_closed(w, fd, PF_EPROTO);
+}
+
+static void test_peer_frames_before_end_of_file_are_delivered(void **state)
+{
+    struct world *w = *state;
+    open_server(w, (struct pf_net_options){0});
+    int fd = raw_client(w);
+    for (uint32_t i = 1; i <= 500; i++) {
+        struct pf_msg msg = envelope(w, i, 10);
+        uint8_t head[4];
+        test_put_length(head, msg.len);
+        test_write(fd, head, 4);
+        test_write(fd, msg.data, msg.len);
+    }
+    assert_int_equal(close(fd), 0);
+    test_turn_until(w->loop, w->server.n_down == 1);
+    assert_int_equal(w->server.n_messages, 500);
+    assert_int_equal(w->server.why.code, PF_ECONN);
+}
+
+/* --- flow ------------------------------------------------------------------------------------ */
+
+static void test_peer_slow_reader_is_cut_off(void **state)
+{
+    struct world *w = *state;
+    open_server(w, (struct pf_net_options){.out_max_bytes = 8u << 20});
+    int fd = raw_client(w);
+    size_t most = 0;
+    while (w->server.n_down == 0) {
+        struct pf_msg msg = envelope(w, 1, 100000);
+        pf_peer_send(w->server.net, w->server.peer, pf_msg_bytes(msg));
+        size_t unsent = pf_peer_unsent_bytes(w->server.net, w->server.peer);
+        most = unsent > most ? unsent : most;
+        assert_int_equal(pf_loop_turn(w->loop, false, NULL), 0);
+    }
+    assert_int_equal(w->server.why.code, PF_ELIMIT);
+    assert_true(most > (7u << 20) && most <= (8u << 20));
+    assert_int_equal(pf_net_counters(w->server.net)->slow_readers, 1);
+    /* sends to the dead are dropped */
+    pf_peer_send(w->server.net, w->server.peer, pf_msg_bytes(envelope(w, 1, 1)));
+    assert_int_equal(pf_net_counters(w->server.net)->dropped_sends, 1);
+    assert_int_equal(close(fd), 0);
+}
+
+static void test_peer_pause_holds_and_resume_delivers(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){.heartbeat_ms = 20, .silent_ms = 60});
+    connect_up(w);
+    pf_net_pause(w->server.net, true);
+    for (uint64_t i = 1; i <= 300; i++) {
+        send_to_server(w, i, 1000);
+    }
+    int64_t until_ms = pf_now_ms() + 150; /* longer than silent_ms: a pause breaks no link */
+    test_turn_until(w->loop, pf_now_ms() > until_ms);
+    assert_int_equal(w->server.n_messages, 0);
+    assert_int_equal(w->server.n_down, 0);
+    pf_net_pause(w->server.net, false);
+    test_turn_until(w->loop, w->server.n_messages == 300);
+    assert_false(w->server.is_out_of_order);
+    assert_int_equal(w->server.n_down + w->client.n_down, 0);
+}
+
+static void test_peer_one_cannot_starve_another(void **state)
+{
+    struct world *w = *state;
+    open_server(w, (struct pf_net_options){0});
+    int loud = raw_client(w);
+    int quiet = raw_client(w);
+    struct pf_msg msg = envelope(w, 1, 10);
+    uint8_t frame[256];
+    test_put_length(frame, msg.len);
+    memcpy(frame + 4, msg.data, msg.len);
+    for (int i = 0; i < 600; i++) {
+        test_write(loud, frame, 4 + msg.len);
+    }
+    msg = envelope(w, 1000000, 10);
+    memcpy(frame + 4, msg.data, msg.len);
+    test_write(quiet, frame, 4 + msg.len);
+    uint32_t before = 0;
+    while (w->server.sum != 1000000) {
+        before = w->server.n_messages;
+        w->server.sum = 0;
+        assert_int_equal(pf_loop_turn(w->loop, true, NULL), 0);
+        if (w->server.is_out_of_order) {
+            break; /* the quiet one came between frames of the loud one */
+        }
+    }
+    assert_true(before < 600);
+    assert_int_equal(close(loud) + close(quiet), 0);
+}
+
+/* --- pulse ----------------------------------------------------------------------------------- */
+
+static void test_peer_heartbeats_keep_a_quiet_link(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){.heartbeat_ms = 15, .silent_ms = 60});
+    connect_up(w);
+    int64_t until_ms = pf_now_ms() + 200;
+    test_turn_until(w->loop, pf_now_ms() > until_ms);
+    assert_int_equal(w->server.n_down + w->client.n_down, 0);
+    assert_int_equal(w->server.n_messages + w->client.n_messages, 0); /* they stay in the net */
+    assert_true(pf_net_counters(w->server.net)->frames_out > 5);
+}
+
+static void test_peer_silence_breaks_a_link(void **state)
+{
+    struct world *w = *state;
+    open_server(w, (struct pf_net_options){.heartbeat_ms = 15, .silent_ms = 50});
+    int fd = raw_client(w); /* never sends a heartbeat */
+    int64_t began_ms = pf_now_ms();
+    test_turn_until(w->loop, w->server.n_down == 1);
+    assert_int_equal(w->server.why.code, PF_ETIMEOUT);
+    assert_true(pf_now_ms() - began_ms >= 45);
+    assert_int_equal(close(fd), 0);
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+static void test_peer_close_after_flush_sends_all(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){0});
+    connect_up(w);
+    for (uint64_t i = 1; i <= 200; i++) {
+        send_to_server(w, i, 10000);
+    }
+    pf_peer_close(w->client.net, w->client.peer, true);
+    send_to_server(w, 201, 10); /* too late */
+    test_turn_until(w->loop, w->server.n_down == 1 && w->client.n_down == 1);
+    assert_int_equal(w->server.n_messages, 200);
+    assert_int_equal(w->client.why.code, PF_ECANCELED);
+    assert_int_equal(w->server.why.code, PF_ECONN);
+    assert_int_equal(pf_net_counters(w->client.net)->n_conns, 0);
+    assert_int_equal(pf_net_counters(w->client.net)->n_up, 0);
+}
+
+static void test_peer_goodbye_tells_why(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){0});
+    connect_up(w);
+    pf_peer_goodbye(w->server.net, w->server.peer, PF_ECANCELED, "stepping down");
+    test_turn_until(w->loop, w->server.n_down == 1 && w->client.n_down == 1);
+    assert_non_null(strstr(w->client.why.msg, "stepping down"));
+    assert_int_equal(w->server.why.code, PF_ECANCELED);
+}
+
+static void test_peer_may_be_closed_in_its_callback(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){0});
+    connect_up(w);
+    w->server.closes_on_message = true;
+    for (uint64_t i = 1; i <= 100; i++) {
+        send_to_server(w, i, 10);
+    }
+    test_turn_until(w->loop, w->server.n_down == 1 && w->client.n_down == 1);
+    assert_int_equal(w->server.n_messages, 1); /* nothing comes after the close */
+    assert_int_equal(w->server.why.code, PF_ECANCELED);
+}
+
+static void test_net_may_be_destroyed_in_a_callback(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){0});
+    connect_up(w);
+    w->server.destroys_on_message = true;
+    for (uint64_t i = 1; i <= 100; i++) {
+        send_to_server(w, i, 10);
+    }
+    test_turn_until(w->loop, w->client.n_down == 1);
+    assert_null(w->server.net);
+    assert_int_equal(w->server.n_messages, 1);
+    assert_int_equal(w->server.n_down, 0);
+}
+
+static void test_peer_connect_may_be_closed_while_connecting(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){0});
+    uint64_t id = pf_net_connect(w->client.net, w->address, NULL);
+    pf_peer_close(w->client.net, id, true);
+    test_turn_until(w->loop, w->client.n_down == 1);
+    assert_int_equal(w->client.why.code, PF_ECANCELED);
+    assert_int_equal(w->client.n_up, 0);
+}
+
+static void test_peer_urgent_link_moves_to_a_top_descriptor(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){.has_top_fds = true});
+    connect_up(w);
+    pf_peer_set_urgent(w->server.net, w->server.peer);
+    pf_peer_set_urgent(w->client.net, w->client.peer);
+    w->server.echoes = true;
+    for (uint64_t i = 1; i <= 50; i++) {
+        send_to_server(w, i, 10);
+    }
+    test_turn_until(w->loop, w->client.n_messages == 50);
+    assert_int_equal(w->server.n_down, 0);
+}
+
+/* --- many ------------------------------------------------------------------------------------ */
+
+static size_t heap_bytes(void)
+{
+    struct mallinfo2 m = mallinfo2(); /* zeros under ASan, whose allocator it does not know */
+    return m.uordblks + m.hblkhd;
+}
+
+/* Both ends of each connection are in this process. */
+static void test_peer_idle_connections_cost_little(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){0});
+    pf_loop_set_fd_max(w->loop, 1 << 20);
+    connect_up(w);
+    size_t before = heap_bytes();
+    for (uint32_t i = 1; i < N_IDLE; i++) {
+        connect_up(w);
+    }
+    size_t per_peer = (heap_bytes() - before) / N_IDLE / 2;
+    print_message("idle connection: %zu bytes each end\n", per_peer);
+    assert_true(per_peer < 1024);
+    assert_int_equal(pf_net_counters(w->server.net)->n_up, N_IDLE);
+}
+
+/* No descriptor to spare: accepting pauses; when there is one again, it goes on. */
+static void test_net_accepting_pauses_without_descriptors(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){0});
+    int probe = dup(0);
+    assert_true(probe >= 0);
+    assert_int_equal(close(probe), 0);
+    pf_loop_set_fd_max(w->loop, probe); /* the next one is too high */
+    int fd = test_dial(w->address);
+    test_turn_until(w->loop, pf_net_counters(w->server.net)->refused_accepts >= 1);
+    uint64_t turns = pf_loop_counters(w->loop)->turns;
+    uint64_t refused = pf_net_counters(w->server.net)->refused_accepts;
+    int more[4];
+    for (int i = 0; i < 4; i++) {
+        more[i] = test_dial(w->address);
+    }
+    test_turn_until(w->loop, pf_net_counters(w->server.net)->refused_accepts > refused);
+    assert_true(pf_loop_counters(w->loop)->turns - turns < 50); /* it does not spin */
+    assert_int_equal(pf_net_counters(w->server.net)->accepted, 0);
+    pf_loop_set_fd_max(w->loop, 1 << 20);
+    connect_up(w);
+    assert_int_equal(close(fd), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(close(more[i]), 0);
+    }
+}
+
+static void test_net_accepting_survives_emfile(void **state)
+{
+    struct world *w = *state;
+    struct rlimit old;
+    open_both(w, (struct pf_net_options){0});
+    int fd = test_dial(w->address);
+    int probe = dup(0);
+    assert_true(probe >= 0);
+    assert_int_equal(close(probe), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    struct rlimit none = {(rlim_t)probe, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    uint64_t turns = pf_loop_counters(w->loop)->turns;
+    test_turn_until(w->loop, pf_net_counters(w->server.net)->accept_errors >= 2);
+    assert_true(pf_loop_counters(w->loop)->turns - turns < 50);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    test_turn_until(w->loop, pf_net_counters(w->server.net)->accepted == 1);
+    assert_int_equal(close(fd), 0);
+}
+
+/* --- addresses ------------------------------------------------------------------------------- */
+
+static void test_net_listen_tells_what_is_wrong(void **state)
+{
+    struct world *w = *state;
+    struct pf_err busy = {0}, name = {0}, foreign = {0};
+    open_server(w, (struct pf_net_options){0});
+    assert_int_equal(pf_net_listen(w->server.net, w->address, NULL, &busy), PF_EBUSY);
+    assert_non_null(strstr(busy.msg, w->address));
+    assert_int_equal(pf_net_listen(w->server.net, "example.org:80", NULL, &name), PF_EINVAL);
+    assert_int_not_equal(pf_net_listen(w->server.net, "192.0.2.1:0", NULL, &foreign), 0);
+    char second[PF_ADDRESS_MAX];
+    assert_int_equal(pf_net_listen(w->server.net, "localhost:0", second, NULL), 0);
+    assert_string_not_equal(second, w->address);
+}
+
+static void test_listen_check_guards_the_outside(void **state)
+{
+    (void)state;
+    struct pf_err err = {0}, bad = {0};
+    assert_int_equal(pf_listen_check("127.0.0.1:5055", false, false, NULL), 0);
+    assert_int_equal(pf_listen_check("127.8.8.8:5055", false, false, NULL), 0);
+    assert_int_equal(pf_listen_check("[::1]:5055", false, false, NULL), 0);
+    assert_int_equal(pf_listen_check("localhost:5055", false, false, NULL), 0);
+    assert_int_equal(pf_listen_check("0.0.0.0:5055", false, false, &err), PF_EUSAGE);
+    assert_non_null(strstr(err.msg, "--key-file"));
+    assert_non_null(strstr(err.msg, "--insecure"));
+    assert_int_equal(pf_listen_check("*:5055", false, false, NULL), PF_EUSAGE);
+    assert_int_equal(pf_listen_check(":5055", false, false, NULL), PF_EUSAGE);
+    assert_int_equal(pf_listen_check("[::]:5055", false, false, NULL), PF_EUSAGE);
+    assert_int_equal(pf_listen_check("10.1.2.3:5055", true, false, NULL), 0);
+    assert_int_equal(pf_listen_check("10.1.2.3:5055", false, true, NULL), 0);
+    assert_int_equal(pf_listen_check("some.name:5055", true, true, &bad), PF_EINVAL);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_peer_comes_up_and_talks_both_ways),
+        T(test_peer_with_the_right_key_is_trusted),
+        T(test_peer_without_a_key_is_not_trusted),
+        T(test_peer_with_a_wrong_key_is_told_and_closed),
+        T(test_peer_refuses_a_server_without_our_key),
+        T(test_peer_half_open_greeting_times_out),
+        T(test_peer_connect_times_out_when_nobody_speaks),
+        T(test_peer_bad_addresses_fail_later_not_at_once),
+        T(test_peer_frames_arrive_byte_by_byte),
+        T(test_peer_many_frames_in_one_read),
+        T(test_peer_largest_frame_passes),
+        T(test_peer_over_long_frame_is_closed),
+        T(test_peer_limit_is_lower_before_the_greeting),
+        T(test_peer_garbage_is_closed),
+        T(test_peer_second_greeting_is_closed),
+        T(test_peer_frames_before_end_of_file_are_delivered),
+        T(test_peer_slow_reader_is_cut_off),
+        T(test_peer_pause_holds_and_resume_delivers),
+        T(test_peer_one_cannot_starve_another),
+        T(test_peer_heartbeats_keep_a_quiet_link),
+        T(test_peer_silence_breaks_a_link),
+        T(test_peer_close_after_flush_sends_all),
+        T(test_peer_goodbye_tells_why),
+        T(test_peer_may_be_closed_in_its_callback),
+        T(test_net_may_be_destroyed_in_a_callback),
+        T(test_peer_connect_may_be_closed_while_connecting),
+        T(test_peer_urgent_link_moves_to_a_top_descriptor),
+        T(test_peer_idle_connections_cost_little),
+        T(test_net_accepting_pauses_without_descriptors),
+        T(test_net_accepting_survives_emfile),
+        T(test_net_listen_tells_what_is_wrong),
+        T(test_listen_check_guards_the_outside),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
