@@ -3,8 +3,8 @@
  *
  * Out: names as in the schema; enums by name (a number where unknown); 64-bit integers as numbers;
  * bytes as base64; maps as objects; nested buffers and lists of them as messages; a union field as
- * an object with one member, {"body": {"Hello": {...}}}. Absent fields are left out, except those
- * with a proto2 default that is not deprecated, which are written with it; empty lists are left out.
+ * an object with one member, {"body": {"Hello": {...}}}. Absent fields and empty lists are left
+ * out, but absent fields with a proto2 default that is not deprecated are written with it.
  *
  * In: null = unset; unknown fields are ignored; numbers and booleans may be strings; enums by name,
  * unknown names = unset unless required; one value stands for a list of it; the last of equal keys
@@ -19,7 +19,7 @@
 #include "common/fb/build.h"
 
 enum pf_json_flag {
-    PF_JSON_SKIP_OURS = 1 << 0,      /* fields that Mesos's schema lacks: neither written nor read */
+    PF_JSON_SKIP_OURS = 1 << 0,      /* fields that Mesos's schema lacks: not written, not read */
     PF_JSON_PRETTY = 1 << 1,         /* indented, for people */
     PF_JSON_NO_DEFAULTS = 1 << 2,    /* write present fields only */
     PF_JSON_REFUSE_UNKNOWN = 1 << 3, /* reading: an unknown field is an error */

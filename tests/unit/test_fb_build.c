@@ -2,6 +2,7 @@
 /* What the builder writes, the accessors read; limits, sharing, nesting, copies. */
 #include "common/fb/build.h"
 #include "common/base/alloc.h"
+#include "common/fb/desc.h"
 #include "tests/support/test.h"
 #include "tests/support/testmsg.h"
 

@@ -74,8 +74,8 @@ static void test_fb_random_messages_survive_every_way(void **state)
     pf_fb_builder_fini(&b);
 }
 
-/* Other readers demand what ours does not: every part aligned to its size, counted from the start of
- * its buffer. */
+/* Other readers demand what ours does not: every part aligned to its size, counted from the start
+ * of its buffer. */
 static void assert_aligned(const uint8_t *base, const void *p, uint32_t size)
 {
     if (p != NULL && (size_t)((const uint8_t *)p - base) % size != 0) {

@@ -2,6 +2,7 @@
 /* The verifier against buffers that lie: whatever it accepts can be read, copied and printed. */
 #include "common/fb/fb.h"
 #include "common/base/limits.h"
+#include "common/fb/path.h"
 #include "tests/support/msg.h"
 #include "tests/support/testmsg.h"
 
@@ -379,6 +380,24 @@ static void test_fb_verify_accepts_unknown_fields(void **state)
     assert_null(Test_Pong_text(Test_Pong__root(msg)).at);
 }
 
+static void test_fb_path_of_a_deep_place_keeps_its_end(void **state)
+{
+    (void)state;
+    const struct pf_fb_field job = {.name = "a_rather_long_name"}, last = {.name = "last"};
+    struct pf_fb_step steps[2 * PF_MSG_DEPTH_MAX];
+    struct pf_err err = {0};
+    for (size_t i = 0; i < PF_ARRAY_LEN(steps); i++) {
+        steps[i] = (struct pf_fb_step){i > 0 ? &steps[i - 1] : NULL, &job, PF_FB_NO_INDEX};
+    }
+    steps[PF_ARRAY_LEN(steps) - 1].field = &last;
+    steps[PF_ARRAY_LEN(steps) - 1].index = UINT32_MAX - 1;
+    const struct pf_fb_step *at = &steps[PF_ARRAY_LEN(steps) - 1];
+    assert_int_equal(pf_fb_path_err(&err, PF_EPROTO, at, "bad %s", "thing"), PF_EPROTO);
+    assert_int_equal(strncmp(err.msg, "...", 3), 0);
+    assert_non_null(strstr(err.msg, "a_rather_long_name.last[4294967294]: bad thing"));
+    assert_int_equal(pf_fb_path_err(NULL, PF_EPROTO, at, "bad"), PF_EPROTO);
+}
+
 int main(void)
 {
 #define VERIFY_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -402,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_fb_verify_bounds_depth),
         cmocka_unit_test(test_fb_verify_bounds_shared_parts),
         cmocka_unit_test(test_fb_verify_accepts_unknown_fields),
+        cmocka_unit_test(test_fb_path_of_a_deep_place_keeps_its_end),
     };
 #undef VERIFY_TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

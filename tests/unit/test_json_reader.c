@@ -221,7 +221,8 @@ static void test_base64_of_long_bytes(void **state)
 static void test_base64_refuses_what_is_none(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"A", "Zg=", "Zg===", "Z===", "=", "Zm9v=", "Z\n==", "Zg==Zg=="};
+    static const char *const bad[] = {"A", "Zg=", "Zg===", "Z===", "=", "Zm9v=", "Z\n==",
+                                      "Zg==Zg=="};
     uint8_t back[16];
     for (size_t i = 0; i < PF_ARRAY_LEN(bad); i++) {
         assert_false(pf_base64_decode(pf_str(bad[i]), back));

@@ -71,8 +71,8 @@ static void test_json_write_leaves_out_ours_when_told(void **state)
 static void test_json_write_is_ascii(void **state)
 {
     (void)state;
-    writes(&(struct TestMsg__args){.text = PF_STR("\"\\/\b\f\n\r\t\x01\x7f\xc3\xa9\xf0\x9f\x98\x80")},
-           PF_JSON_NO_DEFAULTS,
+    struct pf_str text = PF_STR("\"\\/\b\f\n\r\t\x01\x7f\xc3\xa9\xf0\x9f\x98\x80");
+    writes(&(struct TestMsg__args){.text = text}, PF_JSON_NO_DEFAULTS,
            "{'text':'\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u007f\\u00e9\\ud83d\\ude00'}");
 }
 
