@@ -155,6 +155,8 @@ uint64_t pf_net_connect(struct pf_net *net, const char *address,
     int32_t ms = options != NULL && options->timeout_ms != 0 ? options->timeout_ms
                                                              : net->options.handshake_ms;
     struct pf_peer *p = pf_peer_new(net, prio, true, ms);
+    p->start->link.self = options != NULL && options->self != NULL ? options->self
+                                                                   : net->options.self;
     pf_peer_find(p, address);
     return p->id;
 }

@@ -172,7 +172,7 @@ static void peer_on_connected(struct pf_conn *c)
     p->net->counters.connected++;
     p->phase = PF_PEER_GREETING;
     pf_peer_set_deadline(p, p->start->until_ms);
-    pf_link_connect(&p->start->link, p->net->options.self, nonce);
+    pf_link_connect(&p->start->link, p->start->link.self, nonce);
     if (c->item.prio == PF_PRIO_URGENT && p->net->options.has_top_fds) {
         pf_conn_to_top(c);
     }

@@ -84,6 +84,8 @@ void pf_net_unlisten(struct pf_net *net);
 struct pf_connect_options {
     enum pf_prio prio;       /* zero is PF_PRIO_URGENT: say PF_PRIO_NORMAL for all but masters */
     int32_t timeout_ms;      /* connecting and greeting; 0: handshake_ms */
+    const struct pf_link_self *self; /* who we are there; NULL: as the net's options say. Borrowed
+                                      * until on_up or on_down */
 };
 /* Begins to connect to "host:port"; names are looked up without blocking. Never fails at once:
  * on_up or on_down follows. `options` NULL: normal priority. */

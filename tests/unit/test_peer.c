@@ -245,7 +245,7 @@ static void test_peer_connect_times_out_when_nobody_speaks(void **state)
     side_open(&w->client, (struct pf_net_options){0});
     (void)snprintf(w->address, sizeof w->address, "localhost:%u", ntohs(sa.sin_port));
     (void)pf_net_connect(w->client.net, w->address,
-                         &(struct pf_connect_options){PF_PRIO_NORMAL, 30});
+                         &(struct pf_connect_options){.prio = PF_PRIO_NORMAL, .timeout_ms = 30});
     test_turn_until(w->loop, w->client.n_down == 1);
     assert_int_equal(w->client.why.code, PF_ETIMEOUT);
     assert_int_equal(close(fd), 0);
