@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a task ends: what is said of it, and in which order. The rows of the end come first, then the
- * launcher may forget it and readers of its output reach the end, then the master is told. */
+/* How a task ends, and what is said of it. The rows of the end come first; then the master is told,
+ * the launcher may forget it, and readers of its output reach the end. */
 #include "agent/core/agent_internal.h"
 
 #include <errno.h>

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An agent's core with a small world around it for tests: turns, a memory store whose image outlives
+ * crashes, a launcher that outlives the agent, a master, a clock that tests move. It keeps the
+ * oracle: what the master was told of each launch, how often the launcher started it. */
+#ifndef PF_TESTS_SUPPORT_AGENT_SIM_H
+#define PF_TESTS_SUPPORT_AGENT_SIM_H
+
+#include "agent/core/agent.h"
+#include "common/base/buf.h"
+#include "common/base/map.h"
+#include "common/store/store.h"
+#include "schemas/launcher.h"
+#include "schemas/rows.h"
+#include "tests/support/msg.h"
+
+enum { SIM_MASTER = 1000, SIM_CLIENT = 2000, SIM_STATES_MAX = 16 };
+
+/* What the launcher holds of one launch. */
+struct sim_process {
+    struct pf_uuid launch;
+    uint8_t state; /* LauncherState */
+    int64_t pid;
+    int32_t wait_status, error;
+    const char *stage;
+    bool ignores_term;
+    bool forgotten;
+    uint32_t n_starts, n_kills;
+    int last_signal;
+};
+
+/* What the master was told of one launch: states in order, repeated uuids left out. */
+struct sim_told {
+    struct pf_uuid launch;
+    char framework_id[64], task_id[64];
+    int32_t states[SIM_STATES_MAX];
+    uint32_t n_states;
+    struct pf_uuid last_uuid;
+    uint32_t n_repeated;
+};
+
+struct agent_sim {
+    struct pf_agent_options options;
+    struct pf_resources total;
+    struct pf_agent *core;
+    struct pf_turns *turns;
+    struct pf_store_image *image;
+    struct pf_store *store;
+    int64_t now_ms, wall_ms;
+
+    struct pf_ptrs queue; /* of struct sim_event */
+    uint32_t events_per_turn;
+    bool is_store_slow;   /* a batch becomes durable one turn later */
+    uint64_t in_flight;
+
+    bool launcher_up;
+    char launcher_instance[32];
+    int64_t next_pid;
+    struct pf_ptrs processes;
+
+    bool master_up, registers, acknowledges;
+    uint64_t epoch;
+    struct pf_uuid incarnation;
+    uint64_t register_request;
+    uint32_t n_registrations;
+    struct pf_ptrs told;
+    struct pf_buf registered; /* names and states of the tasks told by the last registration */
+
+    struct pf_buf log;   /* every effect, one line each */
+    struct pf_buf trace; /* moves of the state tables */
+    uint64_t n_ops;      /* batches stored and effects carried out, over all lives */
+    uint64_t crash_at;   /* crash before this one; 0 = never */
+    bool crashed;
+    int sandbox_error;
+    const char *sandbox_stage;
+};
+
+struct agent_sim *agent_sim_create(void);
+void agent_sim_destroy(struct agent_sim *s);
+
+/* A life of the agent: load, BOOT, launcher. */
+void agent_sim_start(struct agent_sim *s);
+void agent_sim_kill(struct agent_sim *s);    /* SIGKILL: what is not stored is lost */
+void agent_sim_reboot(struct agent_sim *s, const char *boot_id); /* kill, and every process dies */
+/* Delivers queued events, stores, carries out effects, until nothing is left or it crashed. */
+void agent_sim_run(struct agent_sim *s);
+/* Moves the clock to `ms` later, firing deadlines on the way. */
+void agent_sim_pass(struct agent_sim *s, int64_t ms);
+
+void agent_sim_master_up(struct agent_sim *s, uint64_t epoch);
+void agent_sim_master_down(struct agent_sim *s);
+/* Envelope bodies as JSON, {'AgentLaunch': {...}}, with the incarnation and epoch of the master. */
+void agent_sim_say(struct agent_sim *s, const char *body);
+void agent_sim_say_as(struct agent_sim *s, uint64_t peer, uint64_t request_id, uint64_t epoch,
+                      const char *body);
+/* The master's answer to the last registration, queued. */
+void agent_sim_answer(struct agent_sim *s, const char *code, const char *body);
+void agent_sim_client_up(struct agent_sim *s, uint64_t peer, bool trusted);
+/* Launches with the uuid whose bytes are all `n`: `command` is a CommandInfo. */
+void agent_sim_launch(struct agent_sim *s, const char *framework_id, const char *task_id, uint8_t n,
+                      const char *command);
+void agent_sim_launch_more(struct agent_sim *s, const char *framework_id, const char *task_id,
+                           uint8_t n, const char *command, const char *more);
+
+void agent_sim_launcher_down(struct agent_sim *s);
+void agent_sim_launcher_up(struct agent_sim *s, const char *instance);
+void agent_sim_exit(struct agent_sim *s, uint8_t n, int32_t wait_status);
+struct sim_process *agent_sim_process(struct agent_sim *s, uint8_t n);
+struct sim_told *agent_sim_told(struct agent_sim *s, uint8_t n);
+/* "TASK_RUNNING TASK_FINISHED", what was told of launch `n`; borrowed until the next call. */
+const char *agent_sim_states(struct agent_sim *s, uint8_t n);
+uint32_t agent_sim_rows(struct agent_sim *s, uint8_t table);
+void agent_sim_stats(const struct agent_sim *s, struct pf_agent_stats *out);
+/* Since the last call the log has a line that contains each of the texts, in this order. */
+void agent_sim_expect_log(struct agent_sim *s, const char *const *texts, size_t n);
+#define AGENT_SIM_EXPECT(s, ...)                                                       \
+    agent_sim_expect_log((s), (const char *const[]){__VA_ARGS__},                      \
+                         sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+void agent_sim_clear_log(struct agent_sim *s);
+
+#endif

@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whom the agent talks to in tests: a launcher, a master, clients. Each says what it would say; each
+ * effect becomes a line of the log. */
+#include "tests/support/agent_sim_internal.h"
+
+#include <errno.h>
+
+void sim_event_free(struct sim_event *ev)
+{
+    pf_free(ev->data);
+    pf_free(ev);
+}
+
+static struct sim_event *event_push(struct agent_sim *s, enum pf_agent_event_type type)
+{
+    struct sim_event *ev = PF_NEW(struct sim_event);
+
+    ev->type = type;
+    pf_ptrs_push(&s->queue, ev);
+    return ev;
+}
+
+/* --- launcher --- */
+
+static struct sim_process *process_of(struct agent_sim *s, struct pf_uuid launch)
+{
+    for (uint32_t i = 0; i < s->processes.len; i++) {
+        struct sim_process *p = s->processes.at[i];
+        if (pf_uuid_eq(p->launch, launch)) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static struct pf_uuid uuid_all(uint8_t n)
+{
+    struct pf_uuid u;
+
+    memset(u.b, n, sizeof u.b);
+    return u;
+}
+
+struct sim_process *agent_sim_process(struct agent_sim *s, uint8_t n)
+{
+    return process_of(s, uuid_all(n));
+}
+
+static void process_tell(struct agent_sim *s, const struct sim_process *p)
+{
+    if (s->launcher_up) {
+        event_push(s, PF_AGENT_PROCESS)->process = *p;
+    }
+}
+
+static void process_exit(struct agent_sim *s, struct sim_process *p, int32_t wait_status)
+{
+    p->state = LauncherState_EXITED;
+    p->wait_status = wait_status;
+    process_tell(s, p);
+}
+
+/* Programs: "nosuch" cannot be executed, "stubborn" ignores SIGTERM, "exit N" ends at once, all
+ * others run until they are told. */
+static void process_start(struct agent_sim *s, const struct pf_agent_act_start *act)
+{
+    struct sim_process *p = process_of(s, act->launch);
+    int code = 0;
+
+    if (p && !p->forgotten) {
+        process_tell(s, p); /* known: changes nothing */
+        return;
+    }
+    if (!p) {
+        p = PF_NEW(struct sim_process);
+        pf_ptrs_push(&s->processes, p);
+    }
+    p->forgotten = false;
+    p->launch = act->launch;
+    p->n_starts++;
+    const char *text = act->args[act->n_args - 1].at;
+    if (strcmp(act->path.at, "nosuch") == 0) {
+        p->state = LauncherState_FAILED;
+        p->error = ENOENT;
+        p->stage = "exec";
+        process_tell(s, p);
+        return;
+    }
+    p->state = LauncherState_RUNNING;
+    p->pid = s->next_pid++;
+    p->ignores_term = strcmp(text, "stubborn") == 0;
+    process_tell(s, p);
+    if (sscanf(text, "exit %d", &code) == 1) {
+        process_exit(s, p, code << 8);
+    }
+}
+
+static void process_signal(struct agent_sim *s, const struct pf_agent_act_signal *act)
+{
+    struct sim_process *p = process_of(s, act->launch);
+
+    if (!p || p->forgotten || p->state != LauncherState_RUNNING) {
+        return;
+    }
+    p->n_kills++;
+    p->last_signal = act->signal;
+    if (act->signal == 9 || !p->ignores_term) {
+        process_exit(s, p, act->signal);
+    }
+}
+
+void agent_sim_exit(struct agent_sim *s, uint8_t n, int32_t wait_status)
+{
+    struct sim_process *p = agent_sim_process(s, n);
+
+    assert_non_null(p);
+    assert_int_equal(p->state, LauncherState_RUNNING);
+    process_exit(s, p, wait_status);
+    if (s->core) {
+        agent_sim_run(s);
+    }
+}
+
+void agent_sim_launcher_down(struct agent_sim *s)
+{
+    s->launcher_up = false;
+    (void)event_push(s, PF_AGENT_LAUNCHER_DOWN);
+    agent_sim_run(s);
+}
+
+/* A launcher of another instance than before knows nothing. */
+void agent_sim_launcher_up(struct agent_sim *s, const char *instance)
+{
+    bool is_new = strcmp(instance, s->launcher_instance) != 0;
+
+    if (is_new) {
+        (void)snprintf(s->launcher_instance, sizeof s->launcher_instance, "%s", instance);
+    }
+    s->launcher_up = true;
+    (void)event_push(s, PF_AGENT_LAUNCHER_UP);
+    for (uint32_t i = 0; i < s->processes.len; i++) {
+        struct sim_process *p = s->processes.at[i];
+        p->forgotten = p->forgotten || is_new;
+        if (!p->forgotten) {
+            process_tell(s, p);
+        }
+    }
+    (void)event_push(s, PF_AGENT_PROCESSES_END);
+    agent_sim_run(s);
+}
+
+static struct pf_msg process_msg(struct agent_sim *s, struct pf_fb_builder *b,
+                                 const struct sim_process *p)
+{
+    struct LauncherProcess__args args = {
+        .uuid = {p->launch.b, sizeof p->launch.b},
+        .state = (enum LauncherState)p->state,
+        .pid = p->pid,
+        .start_time = (uint64_t)p->pid * 10,
+        .wait_status = p->wait_status,
+        .error = p->error,
+        .stage = pf_str(p->stage),
+        .started_ms = s->wall_ms,
+        .ended_ms = p->state == LauncherState_EXITED ? s->wall_ms : 0,
+    };
+
+    return LauncherProcess__finish(b, LauncherProcess__put(b, &args));
+}
+
+/* --- events --- */
+
+void sim_event_deliver(struct agent_sim *s, struct sim_event *in)
+{
+    struct pf_fb_builder b;
+    struct pf_err err = {0};
+    struct pf_msg msg = {NULL, 0, NULL};
+    struct pf_agent_event ev = {.type = in->type, .peer = in->peer};
+
+    pf_fb_builder_init(&b, NULL);
+    if (in->data) {
+        assert_int_equal(pf_fb_verify((struct pf_bytes){in->data, in->len}, &Envelope__desc, &msg,
+                                      &err),
+                         0);
+    }
+    if (in->type == PF_AGENT_PROCESS) {
+        ev.process = process_msg(s, &b, &in->process);
+    } else if (in->type == PF_AGENT_LAUNCHER_UP) {
+        struct LauncherHello__args hello = {.pid = 50, .instance = pf_str(s->launcher_instance)};
+        ev.launcher = LauncherHello__finish(&b, LauncherHello__put(&b, &hello));
+    } else if (in->type == PF_AGENT_SANDBOX) {
+        ev.sandbox.launch = in->launch;
+        ev.sandbox.error = in->error;
+        ev.sandbox.stage = in->stage;
+    } else if (in->type == PF_AGENT_PEER_UP) {
+        ev.peer_up.hello = msg;
+        ev.peer_up.is_master = in->is_master;
+        ev.peer_up.trusted = in->trusted;
+    } else if (in->type == PF_AGENT_MESSAGE) {
+        ev.message = msg;
+    }
+    sim_step(s, &ev);
+    pf_fb_builder_fini(&b);
+}
+
+/* `fields`: more members of the envelope, or "". */
+static void push_envelope(struct agent_sim *s, enum pf_agent_event_type type, uint64_t peer,
+                          const char *fields, uint64_t epoch, const char *body)
+{
+    struct pf_fb_builder b;
+    size_t size = strlen(body) + strlen(fields) + 200;
+    char *json = pf_alloc(size);
+
+    (void)snprintf(json, size,
+                   "{'incarnation': 'q6urq6urq6urq6urq6urqw==', 'epoch': %llu%s, 'body': %s}",
+                   (unsigned long long)epoch, fields, body);
+    pf_fb_builder_init(&b, NULL);
+    struct pf_msg msg = test_msg(&b, &Envelope__desc, json);
+    struct sim_event *ev = event_push(s, type);
+    ev->peer = peer;
+    ev->data = pf_memdup(msg.data, msg.len);
+    ev->len = msg.len;
+    ev->is_master = peer >= SIM_MASTER && peer < SIM_CLIENT;
+    pf_fb_builder_fini(&b);
+    pf_free(json);
+}
+
+/* --- master --- */
+
+void agent_sim_master_up(struct agent_sim *s, uint64_t epoch)
+{
+    char body[200];
+
+    s->master_up = true;
+    s->epoch = epoch;
+    (void)snprintf(body, sizeof body,
+                   "{'Welcome': {'kind': 'MASTER', 'role': 'LEADER', 'instance': 'i%llu', "
+                   "'incarnation': 'q6urq6urq6urq6urq6urqw==', 'epoch': %llu}}",
+                   (unsigned long long)epoch, (unsigned long long)epoch);
+    push_envelope(s, PF_AGENT_PEER_UP, SIM_MASTER + epoch, "", epoch, body);
+    agent_sim_run(s);
+}
+
+void agent_sim_master_down(struct agent_sim *s)
+{
+    s->master_up = false;
+    event_push(s, PF_AGENT_PEER_DOWN)->peer = SIM_MASTER + s->epoch;
+    pf_turns_forget_peer(s->turns, SIM_MASTER + s->epoch);
+    agent_sim_run(s);
+}
+
+void agent_sim_say_as(struct agent_sim *s, uint64_t peer, uint64_t request_id, uint64_t epoch,
+                      const char *body)
+{
+    char request[64];
+
+    (void)snprintf(request, sizeof request, ", 'request_id': %llu", (unsigned long long)request_id);
+    push_envelope(s, PF_AGENT_MESSAGE, peer, request, epoch, body);
+}
+
+void agent_sim_say(struct agent_sim *s, const char *body)
+{
+    agent_sim_say_as(s, SIM_MASTER + s->epoch, 0, s->epoch, body);
+    agent_sim_run(s);
+}
+
+void agent_sim_client_up(struct agent_sim *s, uint64_t peer, bool trusted)
+{
+    push_envelope(s, PF_AGENT_PEER_UP, peer, "", 0, "{'Hello': {'kind': 'OPERATOR'}}");
+    ((struct sim_event *)s->queue.at[s->queue.len - 1])->trusted = trusted;
+    agent_sim_run(s);
+}
+
+void agent_sim_answer(struct agent_sim *s, const char *code, const char *body)
+{
+    char fields[160];
+
+    (void)snprintf(fields, sizeof fields,
+                   ", 'request_id': %llu, 'is_reply': true, 'code': '%s', 'text': 'because'",
+                   (unsigned long long)s->register_request, code);
+    push_envelope(s, PF_AGENT_MESSAGE, SIM_MASTER + s->epoch, fields, s->epoch, body);
+}
+
+static void base64_uuid(uint8_t n, char out[25])
+{
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (int i = 0; i < 22; i++) {
+        uint32_t bits = 0;
+        for (int k = 0; k < 6; k++) {
+            int at = i * 6 + k;
+            bits = bits << 1 | (at < 128 ? (uint32_t)(n >> (7 - at % 8)) & 1u : 0u);
+        }
+        out[i] = digits[bits];
+    }
+    memcpy(out + 22, "==", 3);
+}
+
+void agent_sim_launch_more(struct agent_sim *s, const char *framework_id, const char *task_id,
+                           uint8_t n, const char *command, const char *more)
+{
+    char uuid[25];
+    size_t size = strlen(command) + strlen(more) + 1000;
+    char *body = pf_alloc(size);
+
+    base64_uuid(n, uuid);
+    (void)snprintf(body, size,
+                   "{'AgentLaunch': {'framework_id': '%s', 'framework_info': "
+                   "{'user': 'u', 'name': 'f', 'id': {'value': '%s'}, 'capabilities': "
+                   "[{'type': 'TASK_KILLING_STATE'}]}, 'tasks': [{'launch_uuid': '%s', "
+                   "'info': {'name': 'n', 'task_id': {'value': '%s'}, 'agent_id': {'value': '%s'}, "
+                   "'command': %s, 'resources': [{'name': 'cpus', 'type': 'SCALAR', 'scalar': "
+                   "{'value': 1}}]%s}}]}}",
+                   framework_id, framework_id, uuid, task_id, pf_agent_id(s->core), command, more);
+    agent_sim_say(s, body);
+    pf_free(body);
+}
+
+void agent_sim_launch(struct agent_sim *s, const char *framework_id, const char *task_id, uint8_t n,
+                      const char *command)
+{
+    agent_sim_launch_more(s, framework_id, task_id, n, command, "");
+}
+
+static struct sim_told *told_of(struct agent_sim *s, struct pf_uuid launch)
+{
+    for (uint32_t i = 0; i < s->told.len; i++) {
+        struct sim_told *t = s->told.at[i];
+        if (pf_uuid_eq(t->launch, launch)) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+struct sim_told *agent_sim_told(struct agent_sim *s, uint8_t n)
+{
+    return told_of(s, uuid_all(n));
+}
+
+const char *agent_sim_states(struct agent_sim *s, uint8_t n)
+{
+    static char text[512];
+    const struct sim_told *t = agent_sim_told(s, n);
+    size_t len = 0;
+
+    text[0] = '\0';
+    for (uint32_t i = 0; t && i < t->n_states; i++) {
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s%s", i > 0 ? " " : "",
+                                TaskState__str(t->states[i]));
+    }
+    return text;
+}
+
+struct find_update {
+    struct pf_bytes uuid;
+    bool found;
+};
+
+static int find_update(void *ctx, uint8_t table, struct pf_bytes key, struct pf_bytes row)
+{
+    struct find_update *f = ctx;
+
+    (void)key;
+    if (table == AgentTable_UPDATES) {
+        struct TaskStatus status = Row_AgentUpdate_status(Row_AgentUpdate__from_bytes(row));
+        f->found = f->found || memcmp(TaskStatus_uuid(status).at, f->uuid.at, 16) == 0;
+    }
+    return 0;
+}
+
+/* durable-first: an update that can be seen is in the store. */
+static void check_stored(struct agent_sim *s, struct pf_bytes uuid)
+{
+    struct find_update f = {uuid, false};
+    struct pf_store *store = pf_store_memory_open(s->image);
+    struct pf_err err = {0};
+
+    assert_int_equal(pf_store_load(store, find_update, &f, &err), 0);
+    assert_true(f.found);
+    pf_store_destroy(store);
+}
+
+static bool is_terminal(int32_t state)
+{
+    switch ((enum TaskState)state) {
+    case TaskState_TASK_STARTING:
+    case TaskState_TASK_RUNNING:
+    case TaskState_TASK_STAGING:
+    case TaskState_TASK_KILLING:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* ordered-updates, no-lost-task: nothing follows a terminal state; repeats only of the last. */
+static void told_add(struct agent_sim *s, struct AgentUpdate u, struct pf_uuid launch)
+{
+    struct sim_told *t = told_of(s, launch);
+    struct TaskStatus status = AgentUpdate_status(u);
+
+    if (!t) {
+        t = PF_NEW(struct sim_told);
+        t->launch = launch;
+        (void)snprintf(t->framework_id, sizeof t->framework_id, "%s",
+                       AgentUpdate_framework_id(u).at);
+        (void)snprintf(t->task_id, sizeof t->task_id, "%s",
+                       TaskID_value(TaskStatus_task_id(status)).at);
+        pf_ptrs_push(&s->told, t);
+    }
+    if (t->n_states > 0 && memcmp(t->last_uuid.b, TaskStatus_uuid(status).at, 16) == 0) {
+        t->n_repeated++;
+        return;
+    }
+    assert_true(t->n_states < SIM_STATES_MAX);
+    if (t->n_states > 0) {
+        assert_false(is_terminal(t->states[t->n_states - 1]));
+    }
+    t->states[t->n_states++] = (int32_t)TaskStatus_state(status);
+    memcpy(t->last_uuid.b, TaskStatus_uuid(status).at, 16);
+}
+
+static void master_hears_update(struct agent_sim *s, uint64_t peer, struct AgentUpdate u)
+{
+    struct TaskStatus status = AgentUpdate_status(u);
+    struct pf_bytes uuid = TaskStatus_uuid(status), launch = AgentUpdate_launch_uuid(u);
+    struct pf_uuid id;
+    struct pf_fb_builder b;
+
+    if (uuid.len != 16) {
+        return; /* asks for no acknowledgement */
+    }
+    assert_int_equal(launch.len, 16);
+    memcpy(id.b, launch.at, 16);
+    check_stored(s, uuid);
+    told_add(s, u, id);
+    if (!s->acknowledges) {
+        return;
+    }
+    pf_fb_builder_init(&b, NULL);
+    struct AgentAcknowledge__args ack = {
+        .framework_id = AgentUpdate_framework_id(u),
+        .task_id = TaskID_value(TaskStatus_task_id(status)),
+        .uuid = uuid,
+    };
+    struct pf_ref body = AgentAcknowledge__put(&b, &ack);
+    struct Envelope__args env = {
+        .incarnation = {s->incarnation.b, sizeof s->incarnation.b},
+        .epoch = s->epoch,
+        .body_type = Body_AgentAcknowledge,
+        .body = body,
+    };
+    struct pf_msg msg = Envelope__finish(&b, Envelope__put(&b, &env));
+    struct sim_event *ev = event_push(s, PF_AGENT_MESSAGE);
+    ev->peer = peer;
+    ev->data = pf_memdup(msg.data, msg.len);
+    ev->len = msg.len;
+    pf_fb_builder_fini(&b);
+}
+
+static void master_hears_tasks(struct agent_sim *s, struct AgentTasks batch)
+{
+    for (uint32_t i = 0; i < AgentTasks_tasks__len(batch); i++) {
+        struct Task t = AgentTasks_tasks__at(batch, i);
+        pf_buf_printf(&s->registered, "%s %s\n", TaskID_value(Task_task_id(t)).at,
+                      TaskState__str((int)Task_state(t)));
+    }
+    if (AgentTasks_last(batch) && s->registers) {
+        s->n_registrations++;
+        agent_sim_answer(s, "OK", "{'AgentRegistered': {'agent_id': 'x'}}");
+    }
+}
+
+static void master_hears(struct agent_sim *s, uint64_t peer, struct Envelope env)
+{
+    if (Envelope_body_type(env) == Body_AgentRegister) {
+        s->register_request = Envelope_request_id(env);
+        pf_buf_clear(&s->registered);
+    } else if (Envelope_body_type(env) == Body_AgentTasks) {
+        master_hears_tasks(s, Envelope_body_as_AgentTasks(env));
+    } else if (Envelope_body_type(env) == Body_AgentUpdate) {
+        master_hears_update(s, peer, Envelope_body_as_AgentUpdate(env));
+    }
+}
+
+/* --- effects --- */
+
+static void effect_send(struct agent_sim *s, const struct pf_effect *e)
+{
+    struct pf_err err = {0};
+    struct pf_msg msg;
+
+    assert_int_equal(pf_fb_verify(e->message, &Envelope__desc, &msg, &err), 0);
+    char *json = test_json_of(Envelope__root(msg).tab, &Envelope__desc);
+    pf_buf_printf(&s->log, "send %llu %s\n", (unsigned long long)e->peer, json);
+    pf_free(json);
+    if (e->peer >= SIM_MASTER && e->peer < SIM_CLIENT && s->master_up) {
+        master_hears(s, e->peer, Envelope__root(msg));
+    }
+}
+
+static void log_start(struct agent_sim *s, const struct pf_agent_act_start *act)
+{
+    pf_buf_printf(&s->log, "start %02x path=%s cwd=%s user=%s stdin=%d", act->launch.b[0],
+                  act->path.at, act->cwd.at, act->user.at, act->keeps_stdin);
+    for (uint32_t i = 0; i < act->n_args; i++) {
+        pf_buf_printf(&s->log, " [%s]", act->args[i].at);
+    }
+    for (uint32_t i = 0; i < act->n_env; i++) {
+        pf_buf_printf(&s->log, " %s", act->env[i].at);
+    }
+    pf_buf_add_byte(&s->log, '\n');
+}
+
+static void act_sandbox(struct agent_sim *s, const struct pf_agent_act_sandbox *act)
+{
+    struct sim_event *ev = event_push(s, PF_AGENT_SANDBOX);
+
+    pf_buf_printf(&s->log, "sandbox %02x %s user=%s script=%.*s\n", act->launch.b[0], act->path.at,
+                  act->user.at, (int)act->script.len,
+                  act->script.at ? (const char *)act->script.at : "");
+    ev->launch = act->launch;
+    ev->error = s->sandbox_error;
+    ev->stage = s->sandbox_stage;
+}
+
+static void effect_act(struct agent_sim *s, const struct pf_effect *e)
+{
+    const void *data = e->data;
+    const struct pf_agent_act_signal *sig = data;
+    const struct pf_agent_act_read *rd = data;
+    const struct pf_agent_act_stdin *in = data;
+    const struct pf_agent_act_sandbox *box = data;
+    const struct pf_agent_act_ended *end = data;
+
+    switch ((enum pf_agent_act)e->act) {
+    case PF_AGENT_ACT_SANDBOX:
+        act_sandbox(s, box);
+        break;
+    case PF_AGENT_ACT_START:
+        log_start(s, data);
+        if (s->launcher_up) {
+            process_start(s, data);
+        }
+        break;
+    case PF_AGENT_ACT_SIGNAL:
+        pf_buf_printf(&s->log, "signal %02x %d\n", sig->launch.b[0], sig->signal);
+        if (s->launcher_up) {
+            process_signal(s, sig);
+        }
+        break;
+    case PF_AGENT_ACT_FORGET: {
+        struct sim_process *p = process_of(s, *(const struct pf_uuid *)data);
+        pf_buf_printf(&s->log, "forget %02x\n", ((const struct pf_uuid *)data)->b[0]);
+        if (p && s->launcher_up) {
+            assert_true(p->forgotten || p->state != LauncherState_RUNNING);
+            p->forgotten = true;
+        }
+        break;
+    }
+    case PF_AGENT_ACT_READ:
+        pf_buf_printf(&s->log, "read %llu %llu %s offset=%llu limit=%u tail=%u follow=%d ended=%d\n",
+                      (unsigned long long)rd->peer, (unsigned long long)rd->request_id, rd->path.at,
+                      (unsigned long long)rd->offset, rd->limit, rd->tail_lines, rd->follow,
+                      rd->ended);
+        break;
+    case PF_AGENT_ACT_STDIN:
+        pf_buf_printf(&s->log, "stdin %02x %.*s eof=%d\n", in->launch.b[0], (int)in->data.len,
+                      in->data.at ? (const char *)in->data.at : "", in->eof);
+        break;
+    case PF_AGENT_ACT_ENDED:
+        pf_buf_printf(&s->log, "ended %02x %s\n", end->launch.b[0], end->sandbox.at);
+        break;
+    case PF_AGENT_ACT_REMOVE:
+        pf_buf_printf(&s->log, "remove %02x %s\n", box->launch.b[0], box->path.at);
+        break;
+    }
+}
+
+void sim_effect(struct agent_sim *s, const struct pf_effect *e)
+{
+    switch (e->kind) {
+    case PF_EFFECT_SEND:
+        effect_send(s, e);
+        break;
+    case PF_EFFECT_CLOSE:
+        pf_buf_printf(&s->log, "close %llu\n", (unsigned long long)e->peer);
+        break;
+    case PF_EFFECT_ACT:
+        effect_act(s, e);
+        break;
+    }
+}
