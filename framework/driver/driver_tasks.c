@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What became of each task: statuses told once, acknowledgements, kills that hold over a break,
+ * questions for everything that may have been missed. */
+#include <string.h>
+#include "common/base/alloc.h"
+#include "framework/driver/driver_internal.h"
+
+bool pf_driver_state_is_final(enum TaskState state)
+{
+    switch (state) {
+    case TaskState_TASK_FINISHED:
+    case TaskState_TASK_FAILED:
+    case TaskState_TASK_KILLED:
+    case TaskState_TASK_LOST:
+    case TaskState_TASK_ERROR:
+    case TaskState_TASK_DROPPED:
+    case TaskState_TASK_GONE:
+    case TaskState_TASK_GONE_BY_OPERATOR:
+    case TaskState_TASK_UNKNOWN:
+        return true;
+    case TaskState_TASK_STARTING:
+    case TaskState_TASK_RUNNING:
+    case TaskState_TASK_STAGING:
+    case TaskState_TASK_KILLING:
+    case TaskState_TASK_UNREACHABLE:
+        break;
+    }
+    return false;
+}
+
+struct driver_task *driver_task_find(const struct pf_driver *d, struct pf_str id)
+{
+    return pf_map_get_str(&d->tasks, id);
+}
+
+static void task_forget(struct pf_driver *d, struct driver_task *task)
+{
+    TAILQ_REMOVE(task->is_ended ? &d->ended : &d->live, task, entry);
+    d->n_ended -= task->is_ended ? 1 : 0;
+    (void)pf_map_del(&d->tasks, task->id, (uint32_t)strlen(task->id));
+    pf_free(task->id);
+    pf_free(task->agent_id);
+    pf_free(task);
+}
+
+void driver_tasks_fini(struct pf_driver *d)
+{
+    while (!TAILQ_EMPTY(&d->live)) {
+        task_forget(d, TAILQ_FIRST(&d->live));
+    }
+    while (!TAILQ_EMPTY(&d->ended)) {
+        task_forget(d, TAILQ_FIRST(&d->ended));
+    }
+}
+
+static struct driver_task *task_add(struct pf_driver *d, struct pf_str id)
+{
+    struct driver_task *task = PF_NEW(struct driver_task);
+
+    task->id = pf_strndup(id.at, id.len);
+    task->state = TaskState_TASK_STAGING;
+    pf_map_put(&d->tasks, task->id, (uint32_t)strlen(task->id), task);
+    TAILQ_INSERT_TAIL(&d->live, task, entry);
+    return task;
+}
+
+static void task_set_agent(struct driver_task *task, struct pf_str agent_id)
+{
+    if (agent_id.len > 0 && !pf_str_is(agent_id, task->agent_id ? task->agent_id : "")) {
+        pf_free(task->agent_id);
+        task->agent_id = pf_strndup(agent_id.at, agent_id.len);
+    }
+}
+
+bool driver_task_launch(struct pf_driver *d, struct pf_str id, struct pf_str agent_id)
+{
+    struct driver_task *task = driver_task_find(d, id);
+
+    if (task && !task->is_ended) {
+        return false;
+    }
+    if (task) {
+        task_forget(d, task);
+    }
+    task_set_agent(task_add(d, id), agent_id);
+    return true;
+}
+
+static void task_end(struct pf_driver *d, struct driver_task *task)
+{
+    TAILQ_REMOVE(&d->live, task, entry);
+    task->is_ended = true;
+    task->is_killing = false;
+    TAILQ_INSERT_TAIL(&d->ended, task, entry);
+    if (++d->n_ended > DRIVER_ENDED_MAX) {
+        task_forget(d, TAILQ_FIRST(&d->ended));
+    }
+}
+
+/* It was called lost, and is there after all. */
+static void task_revive(struct pf_driver *d, struct driver_task *task)
+{
+    TAILQ_REMOVE(&d->ended, task, entry);
+    d->n_ended--;
+    task->is_ended = false;
+    TAILQ_INSERT_TAIL(&d->live, task, entry);
+}
+
+static bool status_has_uuid(struct TaskStatus s)
+{
+    return TaskStatus_uuid(s).len == DRIVER_UUID_BYTES;
+}
+
+static bool task_is_repeat(const struct driver_task *task, struct TaskStatus s)
+{
+    return task->has_uuid && status_has_uuid(s) &&
+           memcmp(task->uuid, TaskStatus_uuid(s).at, DRIVER_UUID_BYTES) == 0;
+}
+
+/* Told before: our acknowledgement got lost, or its turn has not come. */
+static void update_repeated(struct pf_driver *d, const struct driver_task *task,
+                            struct TaskStatus s, struct pf_turn *t)
+{
+    d->stats.duplicates++;
+    if (task->is_acked) {
+        driver_send_ack(d, pf_str(task->id), AgentID_value(TaskStatus_agent_id(s)), task->uuid, t);
+    }
+}
+
+/* An answer to our own question that says what we know. */
+static bool update_is_no_news(struct driver_task *task, struct TaskStatus s)
+{
+    bool was_asked = task->is_asked;
+
+    if (status_has_uuid(s) || TaskStatus_reason(s) != TaskStatus_Reason_REASON_RECONCILIATION) {
+        return false;
+    }
+    task->is_asked = false;
+    return was_asked && TaskStatus_state(s) == task->state &&
+           task->state != TaskState_TASK_STAGING;
+}
+
+static void update_note(struct driver_task *task, struct TaskStatus s, bool is_acked)
+{
+    task->state = TaskStatus_state(s);
+    task_set_agent(task, AgentID_value(TaskStatus_agent_id(s)));
+    if (status_has_uuid(s)) {
+        memcpy(task->uuid, TaskStatus_uuid(s).at, DRIVER_UUID_BYTES);
+        task->has_uuid = true;
+        task->is_acked = is_acked;
+    }
+}
+
+void driver_on_update(struct pf_driver *d, struct TaskStatus s, struct pf_turn *t)
+{
+    struct pf_str id = TaskID_value(TaskStatus_task_id(s));
+    struct driver_task *task = driver_task_find(d, id);
+    struct pf_driver_update told = {.status = s,
+                                    .wants_ack = d->explicit_acks && status_has_uuid(s)};
+    bool is_final = pf_driver_state_is_final(TaskStatus_state(s));
+
+    if (id.len == 0 || strlen(id.at) != id.len) {
+        d->stats.bad_messages++;
+        return;
+    }
+    if (task && task_is_repeat(task, s)) {
+        update_repeated(d, task, s, t);
+        return;
+    }
+    if (task && update_is_no_news(task, s)) {
+        return;
+    }
+    if (!task && !(is_final && !status_has_uuid(s))) {
+        task = task_add(d, id); /* of an earlier instance of this framework */
+    }
+    if (task) {
+        update_note(task, s, !d->explicit_acks);
+        if (is_final && !task->is_ended) {
+            task_end(d, task);
+        } else if (!is_final && task->is_ended) {
+            task_revive(d, task);
+        }
+    }
+    d->stats.updates++;
+    driver_act(t, PF_DRIVER_UPDATE, &told, sizeof told);
+    if (status_has_uuid(s) && !d->explicit_acks) {
+        driver_send_ack(d, id, AgentID_value(TaskStatus_agent_id(s)), TaskStatus_uuid(s).at, t);
+    }
+}
+
+void driver_tell_dropped(struct pf_driver *d, struct pf_str task_id, enum TaskState state,
+                         enum TaskStatus_Reason reason, const char *why, struct pf_turn *t)
+{
+    struct pf_fb_builder *b = pf_turn_builder(t);
+    struct TaskStatus__args args = {
+        .task_id = TaskID__put(b, &(struct TaskID__args){.value = task_id}),
+        .state = {true, state},
+        .message = pf_str(why),
+        .source = {true, TaskStatus_Source_SOURCE_MASTER},
+        .reason = {true, reason},
+        .timestamp = PF_OPT(pf_milli_to_double(d->wall_ms)),
+    };
+    struct pf_driver_update told = {
+        .status = TaskStatus__root(TaskStatus__finish(b, TaskStatus__put(b, &args))),
+        .is_local = true,
+    };
+
+    d->stats.dropped_tasks++;
+    driver_act(t, PF_DRIVER_UPDATE, &told, sizeof told);
+}
+
+void driver_kill(struct pf_driver *d, const struct pf_driver_kill *k, struct pf_turn *t)
+{
+    struct driver_task *task = driver_task_find(d, k->task_id);
+
+    if (task && task->is_ended) {
+        return; /* it is over, and its owner was told */
+    }
+    if (task) {
+        task->is_killing = true;
+        task->kill = *k;
+        task->kill.task_id = (struct pf_str){NULL, 0};
+    }
+    if (d->sm.state == DRIVER_SUBSCRIBED) {
+        driver_send_kill(d, k->task_id, pf_str(task ? task->agent_id : NULL), k, t);
+    } else if (!task) {
+        struct driver_waiting w = {.type = Scheduler_Call_Type_KILL,
+                                   .task_id = pf_strndup(k->task_id.at, k->task_id.len),
+                                   .kill = *k};
+
+        w.kill.task_id = (struct pf_str){NULL, 0};
+        driver_wait_add(d, &w);
+    }
+}
+
+void driver_acknowledge(struct pf_driver *d, struct pf_str task_id, struct pf_str agent_id,
+                        struct pf_bytes uuid, struct pf_turn *t)
+{
+    struct driver_task *task = driver_task_find(d, task_id);
+
+    if (uuid.len != DRIVER_UUID_BYTES) {
+        return; /* of a status that wants none */
+    }
+    if (task && task->has_uuid && memcmp(task->uuid, uuid.at, DRIVER_UUID_BYTES) == 0) {
+        task->is_acked = true;
+    }
+    if (d->sm.state == DRIVER_SUBSCRIBED) {
+        driver_send_ack(d, task_id, agent_id, uuid.at, t);
+    } else {
+        struct driver_waiting w = {.type = Scheduler_Call_Type_ACKNOWLEDGE,
+                                   .task_id = pf_strndup(task_id.at, task_id.len),
+                                   .agent_id = pf_strndup(agent_id.at, agent_id.len)};
+
+        memcpy(w.uuid, uuid.at, DRIVER_UUID_BYTES);
+        driver_wait_add(d, &w);
+    }
+}
+
+static void reconcile_wait(struct pf_driver *d, struct pf_str id, const struct driver_task *task)
+{
+    struct driver_waiting w = {
+        .type = Scheduler_Call_Type_RECONCILE,
+        .task_id = id.at ? pf_strndup(id.at, id.len) : NULL,
+        .agent_id = task && task->agent_id ? pf_strdup(task->agent_id) : NULL,
+    };
+
+    driver_wait_add(d, &w);
+}
+
+void driver_reconcile(struct pf_driver *d, const struct pf_driver_event *ev, struct pf_turn *t)
+{
+    bool is_subscribed = d->sm.state == DRIVER_SUBSCRIBED;
+    uint32_t n_tasks = ev->reconcile.n_tasks, n = 0;
+    struct driver_question *q = pf_arena_alloc(pf_turn_arena(t), PF_PAGE_MAX * sizeof *q);
+
+    if (n_tasks == 0 && is_subscribed) {
+        driver_send_reconcile(d, NULL, 0, t);
+    } else if (n_tasks == 0) {
+        reconcile_wait(d, (struct pf_str){NULL, 0}, NULL);
+    }
+    for (uint32_t i = 0; i < n_tasks; i++) {
+        struct driver_task *task = driver_task_find(d, ev->reconcile.task[i]);
+
+        if (task) {
+            task->is_asked = false; /* the answer is for the owner */
+        }
+        if (!is_subscribed) {
+            reconcile_wait(d, ev->reconcile.task[i], task);
+            continue;
+        }
+        q[n++] = (struct driver_question){.task_id = ev->reconcile.task[i],
+                                          .agent_id = pf_str(task ? task->agent_id : NULL)};
+        if (n == PF_PAGE_MAX || i + 1 == n_tasks) {
+            driver_send_reconcile(d, q, n, t);
+            n = 0;
+        }
+    }
+}
+
+/* In the order of their launch: kills first, then questions. */
+void driver_tasks_resume(struct pf_driver *d, struct pf_turn *t)
+{
+    struct driver_question *q;
+    struct driver_task *task;
+    uint32_t n = 0;
+
+    TAILQ_FOREACH(task, &d->live, entry) {
+        if (task->is_killing) {
+            driver_send_kill(d, pf_str(task->id), pf_str(task->agent_id), &task->kill, t);
+        }
+    }
+    if (d->takes_over) {
+        d->takes_over = false;
+        driver_send_reconcile(d, NULL, 0, t);
+    }
+    if (TAILQ_EMPTY(&d->live)) {
+        return;
+    }
+    q = pf_arena_alloc(pf_turn_arena(t), PF_PAGE_MAX * sizeof *q);
+    TAILQ_FOREACH(task, &d->live, entry) {
+        task->is_asked = true;
+        q[n++] = (struct driver_question){.task_id = pf_str(task->id),
+                                          .agent_id = pf_str(task->agent_id)};
+        if (n == PF_PAGE_MAX || !TAILQ_NEXT(task, entry)) {
+            driver_send_reconcile(d, q, n, t);
+            n = 0;
+        }
+    }
+}
