@@ -9,7 +9,7 @@
 
 enum { LMDB_BALLAST_BYTES = 16 << 20 };
 
-/* Everything is in the one unnamed database: the first byte of a key is the table, 0 = our stamp. */
+/* All is in the one unnamed database: the first byte of a key is the table, 0 = our stamp. */
 struct lmdb_store {
     struct pf_store base;
     char *dir, *data_path, *lock_path, *readers_path, *ballast_path;

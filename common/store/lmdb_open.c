@@ -12,7 +12,12 @@
 #include "common/store/lmdb_internal.h"
 #include "common/sys/file.h"
 
-enum { MAP_MIN_BYTES = 4 << 20, SPACE_LEFT_MIN_BYTES = 4 << 20, KIND_MAX = 64, READERS_BYTES = 8192 };
+enum {
+    MAP_MIN_BYTES = 4 << 20,
+    SPACE_LEFT_MIN_BYTES = 4 << 20,
+    KIND_MAX = 64,
+    READERS_BYTES = 8192
+};
 
 /* Written once, at creation; the level rises when a newer version opens the store. */
 struct stamp {
@@ -20,7 +25,7 @@ struct stamp {
     char kind[KIND_MAX];
 };
 
-static char stamp_key[] = {0, 's', 't', 'a', 'm', 'p'};
+static const char stamp_key[] = {0, 's', 't', 'a', 'm', 'p'};
 
 static char *path_join(const char *dir, const char *name)
 {
@@ -167,7 +172,7 @@ static int stamp_compare(const struct lmdb_store *s, const struct stamp *st,
 static int stamp_read(struct lmdb_store *s, struct stamp *out, bool *out_found,
                       struct pf_err *err)
 {
-    MDB_val key = {sizeof stamp_key, stamp_key}, value;
+    MDB_val key = {sizeof stamp_key, (void *)(uintptr_t)stamp_key}, value;
     MDB_txn *txn = NULL;
     MDB_stat st = {0};
     int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
@@ -203,7 +208,8 @@ static int stamp_write(struct lmdb_store *s, const struct pf_store_lmdb_options 
     size_t kind_len = strlen(o->kind);
     struct stamp st = {.level = {(uint8_t)o->level, (uint8_t)(o->level >> 8),
                                  (uint8_t)(o->level >> 16), (uint8_t)(o->level >> 24)}};
-    MDB_val key = {sizeof stamp_key, stamp_key}, value = {sizeof st.level + kind_len, &st};
+    MDB_val key = {sizeof stamp_key, (void *)(uintptr_t)stamp_key};
+    MDB_val value = {sizeof st.level + kind_len, &st};
     MDB_txn *txn = NULL;
     int rc;
 

@@ -7,7 +7,7 @@
  *
  * The driver's loop:
  *     while events and !pf_turns_is_full(ts):  pf_x_step(core, &event, pf_turns_open(ts));
- *     if ((batch = pf_turns_seal(ts))) store it;          (later) pf_turns_stored(ts, batch->number)
+ *     if ((batch = pf_turns_seal(ts))) store it;      (later) pf_turns_stored(ts, batch->number)
  *     while ((e = pf_turns_next(ts))) carry it out;
  */
 #ifndef PF_COMMON_TURN_TURN_H

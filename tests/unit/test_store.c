@@ -417,8 +417,6 @@ static void test_store_refuses_misuse(void **state)
     assert_true(test_aborts(submit_twice, *state));
 }
 
-/* --- failure ---------------------------------------------------------------------------------- */
-
 /* After batch 2 failed nothing of it is there, and nothing after it is taken. */
 static void expect_sticky_failure(struct fixture *f, int code)
 {
@@ -462,8 +460,6 @@ static void test_store_lmdb_fails_for_good(void **state)
     expect_sticky_failure(f, PF_EIO);
 }
 
-/* --- LMDB only -------------------------------------------------------------------------------- */
-
 static void expect_refused(struct fixture *f, const char *kind, uint32_t level, int code,
                            const char *words)
 {
@@ -485,19 +481,12 @@ static void test_store_lmdb_refuses_a_second_holder(void **state)
     expect_refused(*state, "test", 3, PF_EBUSY, words);
 }
 
-static void test_store_lmdb_refuses_another_kind(void **state)
+static void test_store_lmdb_refuses_another_kind_or_level(void **state)
 {
     struct fixture *f = *state;
 
     close_store(f);
     expect_refused(f, "agent", 3, PF_EINVAL, "test instead of agent");
-}
-
-static void test_store_lmdb_refuses_a_newer_level(void **state)
-{
-    struct fixture *f = *state;
-
-    close_store(f);
     expect_refused(f, "test", 2, PF_EVERSION, "level 3 by a newer version; this one knows 2");
 }
 
@@ -695,8 +684,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_store_memory_fails_for_good, setup_memory, teardown),
         LMDB(test_store_lmdb_fails_for_good),
         LMDB(test_store_lmdb_refuses_a_second_holder),
-        LMDB(test_store_lmdb_refuses_another_kind),
-        LMDB(test_store_lmdb_refuses_a_newer_level),
+        LMDB(test_store_lmdb_refuses_another_kind_or_level),
         LMDB(test_store_lmdb_raises_the_level),
         LMDB(test_store_lmdb_names_a_file_cut_short),
         LMDB(test_store_lmdb_names_a_foreign_file),

@@ -521,7 +521,8 @@ static void test_turn_agrees_with_a_naive_model(void **state)
 
     for (uint64_t seed = 1; seed <= 20; seed++) {
         *m = (struct model){.ts = *state, .next_batch = m->next_batch, .flying = m->flying,
-                            .n_rows = m->n_rows - m->n_stored, .n_sealed = m->n_sealed - m->n_stored};
+                            .n_rows = m->n_rows - m->n_stored,
+                            .n_sealed = m->n_sealed - m->n_stored};
         pf_rng_seed(&m->dice, seed);
         for (int i = 0; i < 5000; i++) {
             model_step(m);
