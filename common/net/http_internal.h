@@ -47,6 +47,7 @@ struct pf_http_req {
     bool is_handled;    /* a handler has seen it */
     bool is_streaming;
     bool is_cut;        /* to be closed by the next delivery */
+    bool is_writing;    /* a chunk was given and not written whole: req_drained comes */
     bool is_drained;    /* on_drain is due */
 };
 

@@ -323,6 +323,12 @@ void pf_http_reply(struct pf_http_req *req, int code, const char *content_type,
         pf_http_add_header(req, "Vary", "Accept-Encoding");
         body = (struct pf_bytes){packed.data, (uint32_t)packed.len};
     }
+    if (req->method == PF_HTTP_HEAD) { /* evhttp would send the body, and no length */
+        char length[16];
+        (void)snprintf(length, sizeof length, "%u", body.len);
+        pf_http_add_header(req, "Content-Length", length);
+        body.len = 0;
+    }
     struct evbuffer *out = evbuffer_new();
     PF_ASSERT(out != NULL);
     int rc = evbuffer_add(out, body.at, body.len);
@@ -370,6 +376,7 @@ static void req_drained(struct evhttp_connection *evcon, void *ctx)
     struct pf_http_conn *conn = ctx;
     (void)evcon;
     if (conn->req != NULL && conn->req->is_streaming) {
+        conn->req->is_writing = false;
         conn->req->is_drained = true;
         pf_loop_queue(&conn->req->item);
     }
@@ -398,6 +405,7 @@ void pf_http_stream_chunk(struct pf_http_req *req, struct pf_bytes chunk)
     PF_ASSERT(rc == 0);
     req->http->counters.bytes_out += chunk.len;
     req->is_drained = false;
+    req->is_writing = true;
     evhttp_send_reply_chunk_with_cb(req->ev, out, req_drained, req->conn);
     evbuffer_free(out);
 }
@@ -425,7 +433,7 @@ void pf_http_stream_on_drain(struct pf_http_req *req,
 {
     req->on_drain = on_drain;
     req->on_drain_ctx = ctx;
-    if (on_drain != NULL && !req_is_lost(req) && pf_http_stream_unsent_bytes(req) == 0) {
+    if (on_drain != NULL && !req_is_lost(req) && !req->is_writing) {
         req->is_drained = true;
         pf_loop_queue(&req->item);
     }

@@ -108,7 +108,8 @@ void pf_loop_destroy(struct pf_loop *loop)
     PF_ASSERT(loop->timers.len == 0);
     pf_heap_fini(&loop->timers);
     if (loop->dns != NULL) {
-        evdns_base_free(loop->dns, 0);
+        evdns_base_free(loop->dns, 1);
+        (void)event_base_loop(loop->base, EVLOOP_NONBLOCK); /* look-ups learn of it and end */
     }
     if (loop->timeout != NULL) {
         event_free(loop->timeout);

@@ -48,6 +48,10 @@ void pf_loop_destroy(struct pf_loop *loop);
 PF_MUST_USE int pf_loop_run(struct pf_loop *loop, struct pf_err *err);
 /* Runs one turn; waits for something to happen if `may_wait`. For tests and benches. */
 PF_MUST_USE int pf_loop_turn(struct pf_loop *loop, bool may_wait, struct pf_err *err);
+/* For a loop inside another: poll the descriptor for reading, no longer than pf_loop_wait_ms() (-1:
+ * as long as you like), then run a turn that does not wait. The descriptor stays the loop's. */
+PF_MUST_USE int pf_loop_fd(const struct pf_loop *loop, int *out_fd, struct pf_err *err);
+int64_t pf_loop_wait_ms(const struct pf_loop *loop);
 /* From a callback: pf_loop_run() returns after the turn (its (3) and (4) still happen). */
 void pf_loop_stop(struct pf_loop *loop);
 

@@ -22,16 +22,16 @@ static inline void test_wake(void *ctx)
 }
 
 /* Turns the loop until the condition holds; fails if that takes too long. */
-#define test_turn_until(loop, cond)                                            \
-    do {                                                                       \
-        int64_t until_ms_ = pf_now_ms() + TEST_NET_MS_MAX;                     \
+#define test_turn_until(loop, cond)                                                        \
+    do {                                                                                   \
+        int64_t until_ms_ = pf_now_ms() + TEST_NET_MS_MAX;                                 \
         struct pf_timer *wake_ = pf_timer_create((loop), PF_PRIO_NORMAL, test_wake, NULL); \
-        while (!(cond)) {                                                      \
-            pf_timer_set(wake_, pf_now_ms() + 20);                             \
-            assert_int_equal(pf_loop_turn((loop), true, NULL), 0);             \
-            assert_true(pf_now_ms() < until_ms_);                              \
-        }                                                                      \
-        pf_timer_destroy(wake_);                                               \
+        for (bool holds_ = (cond); !holds_; holds_ = (cond)) {                             \
+            pf_timer_set(wake_, pf_now_ms() + 20);                                         \
+            assert_int_equal(pf_loop_turn((loop), true, NULL), 0);                         \
+            assert_true(pf_now_ms() < until_ms_);                                          \
+        }                                                                                  \
+        pf_timer_destroy(wake_);                                                           \
     } while (0)
 
 /* A connected, non-blocking socket to "127.0.0.1:port". */
@@ -39,7 +39,7 @@ static inline int test_dial(const char *address)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET};
     const char *colon = strrchr(address, ':');
-    sa.sin_port = htons((uint16_t)atoi(colon + 1));
+    sa.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);

@@ -2,6 +2,7 @@
 /* The greetings of both sides against each other, without a net. */
 #include "common/link/handshake.h"
 
+#include "common/base/alloc.h"
 #include "common/link/envelope.h"
 #include "schemas/proffer.h"
 #include "tests/support/test.h"
@@ -19,7 +20,7 @@ struct pair {
 
 static int setup(void **state)
 {
-    struct pair *p = calloc(1, sizeof *p);
+    struct pair *p = pf_alloc(sizeof *p);
     memset(p->key.b, 1, sizeof p->key.b);
     memset(p->other.b, 2, sizeof p->other.b);
     p->server.self = (struct pf_link_self){
@@ -36,7 +37,7 @@ static int teardown(void **state)
     struct pair *p = *state;
     pf_fb_builder_fini(&p->server.b);
     pf_fb_builder_fini(&p->client.b);
-    free(p);
+    pf_free(p);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "common/net/loop.h"
 
 #include <sys/eventfd.h>
+#include "common/base/alloc.h"
 #include "common/base/limits.h"
 #include "common/net/loop_internal.h"
 #include "tests/support/net.h"
@@ -19,7 +20,7 @@ struct world {
 
 static int setup(void **state)
 {
-    struct world *w = calloc(1, sizeof *w);
+    struct world *w = pf_alloc(sizeof *w);
     assert_int_equal(pf_loop_create(&w->loop, NULL), 0);
     *state = w;
     return 0;
@@ -31,13 +32,14 @@ static int teardown(void **state)
     pf_watch_destroy(w->watch);
     pf_timer_destroy(w->timer);
     pf_loop_destroy(w->loop);
-    free(w);
+    pf_free(w);
     return 0;
 }
 
 static void note(struct world *w, const char *what)
 {
-    strncat(w->log, what, sizeof w->log - strlen(w->log) - 1);
+    size_t len = strlen(w->log);
+    (void)snprintf(w->log + len, sizeof w->log - len, "%s", what);
     w->n++;
 }
 

@@ -1,154 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Peers over real sockets: a serving and a connecting net on one loop. */
+/* Peers over real sockets: greetings, frames, flow, pulse, ends. */
 #include "common/net/peer.h"
 
-#include <malloc.h>
 #include "common/base/limits.h"
-#include "common/link/envelope.h"
-#include "schemas/proffer.h"
-#include "tests/support/net.h"
-
-#define N_IDLE 2000
-
-struct side {
-    struct world *w;
-    struct pf_net *net;
-    struct pf_link_self self;
-    uint64_t peer;        /* the last that came up */
-    uint32_t n_up, n_down, n_messages;
-    bool is_trusted;
-    struct pf_err why;    /* of the last that went down */
-    uint64_t sum;         /* of the sequences received, and their order */
-    bool is_out_of_order;
-    bool echoes, closes_on_message, destroys_on_message;
-};
-
-struct world {
-    struct pf_loop *loop;
-    struct side server, client;
-    struct pf_key key, other;
-    struct pf_fb_builder b;
-    char address[PF_ADDRESS_MAX];
-};
-
-static void on_up(void *ctx, const struct pf_peer_up *up)
-{
-    struct side *s = ctx;
-    s->peer = up->peer;
-    s->n_up++;
-    s->is_trusted = up->is_trusted;
-    assert_true(pf_peer_is_up(s->net, up->peer));
-    assert_int_equal(strncmp(up->address.at, "127.0.0.1:", 10), 0);
-    assert_int_equal(up->is_client, s == &s->w->client);
-    assert_non_null(pf_envelope_body(up->greeting, up->is_client ? Body_Welcome : Body_Hello).p);
-}
-
-static void on_message(void *ctx, uint64_t peer, struct pf_msg msg)
-{
-    struct side *s = ctx;
-    s->n_messages++;
-    uint64_t sequence = pf_envelope_of(msg).sequence;
-    s->is_out_of_order = s->is_out_of_order || sequence < s->sum;
-    s->sum = sequence;
-    if (s->echoes) {
-        pf_peer_send(s->net, peer, pf_msg_bytes(msg));
-    }
-    if (s->closes_on_message) {
-        pf_peer_close(s->net, peer, false);
-    }
-    if (s->destroys_on_message) {
-        pf_net_destroy(s->net);
-        s->net = NULL;
-    }
-}
-
-static void on_down(void *ctx, uint64_t peer, const struct pf_err *why)
-{
-    struct side *s = ctx;
-    s->n_down++;
-    s->why = *why;
-    assert_false(pf_peer_is_up(s->net, peer));
-}
-
-static void on_welcome(void *ctx, struct pf_link_state *out)
-{
-    (void)ctx;
-    out->role = MasterRole_LEADER;
-    out->epoch = 5;
-}
-
-static const struct pf_net_ops ops = {on_up, on_message, on_down, on_welcome};
-
-static void side_open(struct side *s, struct pf_net_options o)
-{
-    o.self = &s->self;
-    assert_int_equal(pf_net_create(s->w->loop, &o, &ops, s, &s->net, NULL), 0);
-}
-
-static int setup(void **state)
-{
-    struct world *w = calloc(1, sizeof *w);
-    w->server.w = w->client.w = w;
-    memset(w->key.b, 1, sizeof w->key.b);
-    memset(w->other.b, 2, sizeof w->other.b);
-    w->server.self.kind = PeerKind_MASTER;
-    w->client.self.kind = PeerKind_SCHEDULER;
-    pf_fb_builder_init(&w->b, NULL);
-    assert_int_equal(pf_loop_create(&w->loop, NULL), 0);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct world *w = *state;
-    pf_net_destroy(w->client.net);
-    pf_net_destroy(w->server.net);
-    pf_fb_builder_fini(&w->b);
-    pf_loop_destroy(w->loop);
-    free(w);
-    return 0;
-}
-
-static void open_server(struct world *w, struct pf_net_options o)
-{
-    side_open(&w->server, o);
-    assert_int_equal(pf_net_listen(w->server.net, "127.0.0.1:0", w->address, NULL), 0);
-}
-
-static void open_both(struct world *w, struct pf_net_options o)
-{
-    open_server(w, o);
-    side_open(&w->client, o);
-}
-
-static void connect_up(struct world *w)
-{
-    uint32_t before = w->server.n_up;
-    uint64_t id = pf_net_connect(w->client.net, w->address, NULL);
-    test_turn_until(w->loop, w->server.n_up == before + 1 && pf_peer_is_up(w->client.net, id));
-    assert_int_equal(w->client.peer, id);
-}
-
-/* An envelope with a body of any kind that is not the net's, and about `bytes` of text. */
-static struct pf_msg envelope(struct world *w, uint64_t sequence, uint32_t bytes)
-{
-    pf_fb_builder_reset(&w->b);
-    char *text = calloc(1, bytes + 1);
-    memset(text, 'x', bytes);
-    struct pf_ref body = Reply__put(&w->b, &(struct Reply__args){0});
-    struct pf_msg msg = pf_envelope_finish(
-        &w->b,
-        &(struct pf_envelope){.sequence = sequence, .text = {text, bytes}, .body_type = Body_Reply},
-        body);
-    free(text);
-    return msg;
-}
-
-static void send_to_server(struct world *w, uint64_t sequence, uint32_t bytes)
-{
-    pf_peer_send(w->client.net, w->client.peer, pf_msg_bytes(envelope(w, sequence, bytes)));
-}
+#include "tests/support/peers.h"
 
 /* --- greeting -------------------------------------------------------------------------------- */
 
@@ -173,7 +28,8 @@ static void test_peer_comes_up_and_talks_both_ways(void **state)
     assert_true(c->bytes_in > 100000);
 }
 
-static void greet_with_keys(struct world *w, const struct pf_key *server, const struct pf_key *client)
+static void greet_with_keys(struct world *w, const struct pf_key *server,
+                            const struct pf_key *client)
 {
     w->server.self.key = server;
     w->client.self.key = client;
@@ -269,30 +125,6 @@ static void test_peer_bad_addresses_fail_later_not_at_once(void **state)
 }
 
 /* --- frames ---------------------------------------------------------------------------------- */
-
-/* Speaks the greeting by hand and returns the socket of an accepted peer. */
-static int raw_client(struct world *w)
-{
-    uint8_t buf[4096];
-    size_t len = 0;
-    struct pf_link link;
-    static const uint8_t nonce[PF_NONCE_BYTES] = {9};
-    struct pf_msg hello, none;
-    uint32_t before = w->server.n_up;
-    int fd = test_dial(w->address);
-    test_turn_until(w->loop, !test_read(fd, buf, sizeof buf, &len) && len > 4);
-    pf_link_connect(&link, &w->client.self, nonce);
-    struct pf_bytes challenge = {buf + 4, (uint32_t)len - 4};
-    assert_int_equal(pf_link_on_greeting(&link, challenge, &w->b, &hello, &none, NULL), 0);
-    uint8_t head[4];
-    test_put_length(head, hello.len);
-    test_write(fd, head, 4);
-    test_write(fd, hello.data, hello.len);
-    test_turn_until(w->loop, w->server.n_up == before + 1);
-    len = 0;
-    test_turn_until(w->loop, !test_read(fd, buf, sizeof buf, &len) && len > 4);
-    return fd;
-}
 
 static void expect_closed(struct world *w, int fd, int code)
 {
@@ -626,114 +458,6 @@ static void test_peer_urgent_link_moves_to_a_top_descriptor(void **state)
     assert_int_equal(w->server.n_down, 0);
 }
 
-/* --- many ------------------------------------------------------------------------------------ */
-
-static size_t heap_bytes(void)
-{
-    struct mallinfo2 m = mallinfo2(); /* zeros under ASan, whose allocator it does not know */
-    return m.uordblks + m.hblkhd;
-}
-
-/* Both ends of each connection are in this process. */
-static void test_peer_idle_connections_cost_little(void **state)
-{
-    struct world *w = *state;
-    open_both(w, (struct pf_net_options){0});
-    pf_loop_set_fd_max(w->loop, 1 << 20);
-    connect_up(w);
-    size_t before = heap_bytes();
-    for (uint32_t i = 1; i < N_IDLE; i++) {
-        connect_up(w);
-    }
-    size_t per_peer = (heap_bytes() - before) / N_IDLE / 2;
-    print_message("idle connection: %zu bytes each end\n", per_peer);
-    assert_true(per_peer < 1024);
-    assert_int_equal(pf_net_counters(w->server.net)->n_up, N_IDLE);
-}
-
-/* No descriptor to spare: accepting pauses; when there is one again, it goes on. */
-static void test_net_accepting_pauses_without_descriptors(void **state)
-{
-    struct world *w = *state;
-    open_both(w, (struct pf_net_options){0});
-    int probe = dup(0);
-    assert_true(probe >= 0);
-    assert_int_equal(close(probe), 0);
-    pf_loop_set_fd_max(w->loop, probe); /* the next one is too high */
-    int fd = test_dial(w->address);
-    test_turn_until(w->loop, pf_net_counters(w->server.net)->refused_accepts >= 1);
-    uint64_t turns = pf_loop_counters(w->loop)->turns;
-    uint64_t refused = pf_net_counters(w->server.net)->refused_accepts;
-    int more[4];
-    for (int i = 0; i < 4; i++) {
-        more[i] = test_dial(w->address);
-    }
-    test_turn_until(w->loop, pf_net_counters(w->server.net)->refused_accepts > refused);
-    assert_true(pf_loop_counters(w->loop)->turns - turns < 50); /* it does not spin */
-    assert_int_equal(pf_net_counters(w->server.net)->accepted, 0);
-    pf_loop_set_fd_max(w->loop, 1 << 20);
-    connect_up(w);
-    assert_int_equal(close(fd), 0);
-    for (int i = 0; i < 4; i++) {
-        assert_int_equal(close(more[i]), 0);
-    }
-}
-
-static void test_net_accepting_survives_emfile(void **state)
-{
-    struct world *w = *state;
-    struct rlimit old;
-    open_both(w, (struct pf_net_options){0});
-    int fd = test_dial(w->address);
-    int probe = dup(0);
-    assert_true(probe >= 0);
-    assert_int_equal(close(probe), 0);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-    struct rlimit none = {(rlim_t)probe, old.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    uint64_t turns = pf_loop_counters(w->loop)->turns;
-    test_turn_until(w->loop, pf_net_counters(w->server.net)->accept_errors >= 2);
-    assert_true(pf_loop_counters(w->loop)->turns - turns < 50);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-    test_turn_until(w->loop, pf_net_counters(w->server.net)->accepted == 1);
-    assert_int_equal(close(fd), 0);
-}
-
-/* --- addresses ------------------------------------------------------------------------------- */
-
-static void test_net_listen_tells_what_is_wrong(void **state)
-{
-    struct world *w = *state;
-    struct pf_err busy = {0}, name = {0}, foreign = {0};
-    open_server(w, (struct pf_net_options){0});
-    assert_int_equal(pf_net_listen(w->server.net, w->address, NULL, &busy), PF_EBUSY);
-    assert_non_null(strstr(busy.msg, w->address));
-    assert_int_equal(pf_net_listen(w->server.net, "example.org:80", NULL, &name), PF_EINVAL);
-    assert_int_not_equal(pf_net_listen(w->server.net, "192.0.2.1:0", NULL, &foreign), 0);
-    char second[PF_ADDRESS_MAX];
-    assert_int_equal(pf_net_listen(w->server.net, "localhost:0", second, NULL), 0);
-    assert_string_not_equal(second, w->address);
-}
-
-static void test_listen_check_guards_the_outside(void **state)
-{
-    (void)state;
-    struct pf_err err = {0}, bad = {0};
-    assert_int_equal(pf_listen_check("127.0.0.1:5055", false, false, NULL), 0);
-    assert_int_equal(pf_listen_check("127.8.8.8:5055", false, false, NULL), 0);
-    assert_int_equal(pf_listen_check("[::1]:5055", false, false, NULL), 0);
-    assert_int_equal(pf_listen_check("localhost:5055", false, false, NULL), 0);
-    assert_int_equal(pf_listen_check("0.0.0.0:5055", false, false, &err), PF_EUSAGE);
-    assert_non_null(strstr(err.msg, "--key-file"));
-    assert_non_null(strstr(err.msg, "--insecure"));
-    assert_int_equal(pf_listen_check("*:5055", false, false, NULL), PF_EUSAGE);
-    assert_int_equal(pf_listen_check(":5055", false, false, NULL), PF_EUSAGE);
-    assert_int_equal(pf_listen_check("[::]:5055", false, false, NULL), PF_EUSAGE);
-    assert_int_equal(pf_listen_check("10.1.2.3:5055", true, false, NULL), 0);
-    assert_int_equal(pf_listen_check("10.1.2.3:5055", false, true, NULL), 0);
-    assert_int_equal(pf_listen_check("some.name:5055", true, true, &bad), PF_EINVAL);
-}
-
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -765,11 +489,6 @@ int main(void)
         T(test_net_may_be_destroyed_in_a_callback),
         T(test_peer_connect_may_be_closed_while_connecting),
         T(test_peer_urgent_link_moves_to_a_top_descriptor),
-        T(test_peer_idle_connections_cost_little),
-        T(test_net_accepting_pauses_without_descriptors),
-        T(test_net_accepting_survives_emfile),
-        T(test_net_listen_tells_what_is_wrong),
-        T(test_listen_check_guards_the_outside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
