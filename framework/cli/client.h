@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asking a master (or an agent) something and waiting for the answer, on a loop of its own. Among
+ * several masters the leader is found: those that answer name the others. */
+#ifndef PF_FRAMEWORK_CLI_CLIENT_H
+#define PF_FRAMEWORK_CLI_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/base/compiler.h"
+#include "common/base/err.h"
+#include "common/fb/build.h"
+#include "common/fb/fb.h"
+#include "framework/cli/cli.h"
+#include "framework/cli/cluster.h"
+#include "schemas/proffer.h"
+
+#define PF_CLIENT_CONNECT_MS 5000
+#define PF_CLIENT_REPLY_MS   30000
+
+struct pf_client;
+
+struct pf_client_options {
+    const char *addresses; /* host:port,... */
+    const char *key_file;  /* NULL = none; one that may not be read counts as none */
+    bool needs_key_file;   /* ... unless it was named by the user */
+    bool is_agent;         /* the address is an agent's: there is no leader to look for */
+    int32_t connect_ms;    /* 0: PF_CLIENT_CONNECT_MS */
+    int32_t reply_ms;      /* what pf_client_call's time-out 0 means; 0: PF_CLIENT_REPLY_MS */
+};
+
+/* Connects and greets. PF_ECONN (nobody there, or no leader), PF_ETIMEOUT, PF_EAUTH, PF_EVERSION,
+ * PF_EACCESS and PF_EINVAL (key file). */
+PF_MUST_USE int pf_client_open(const struct pf_client_options *options, struct pf_client **out,
+                               struct pf_err *err);
+void pf_client_close(struct pf_client *c); /* NULL is fine */
+/* The address that answered, borrowed. */
+const char *pf_client_address(const struct pf_client *c);
+/* Did the other side accept our key (or has none)? */
+bool pf_client_is_trusted(const struct pf_client *c);
+/* The greeting of the master, borrowed. */
+struct Welcome pf_client_welcome(const struct pf_client *c);
+
+/* The builder to put the next request's body into; it is reset. */
+struct pf_fb_builder *pf_client_builder(struct pf_client *c);
+/* Sends the request and waits for its reply. `*out` borrows until the next call. A reply that says
+ * no becomes an error with its text: NOT_FOUND PF_ENOENT, AMBIGUOUS PF_EAMBIGUOUS, FORBIDDEN
+ * PF_EACCESS, BAD_REQUEST PF_EINVAL, CONFLICT PF_EEXIST, NOT_LEADER and UNAVAILABLE PF_ECONN, too
+ * much PF_ELIMIT, UNSUPPORTED PF_EVERSION. `timeout_ms` 0: the usual, -1: for ever. */
+PF_MUST_USE int pf_client_call(struct pf_client *c, uint8_t body_type, struct pf_ref body,
+                               int32_t timeout_ms, struct pf_msg *out, struct pf_err *err);
+/* The same for the operator API: PF_EPROTO if the reply is no Master_Response. */
+PF_MUST_USE int pf_client_ask(struct pf_client *c, const struct Master_Call__args *call,
+                              struct Master_Response *out, struct pf_err *err);
+
+/* Walks the pages of a list. Set the first three fields; the rest is zero. */
+struct pf_pages {
+    enum Master_Call_Type type;
+    struct pf_str framework_id; /* of GET_TASKS; absent: all */
+    struct TaskState__vec states;
+    char after_id[600];
+    bool has_begun, has_ended;
+};
+/* 1: `*out` is the next page; 0: there is none; else an error. */
+PF_MUST_USE int pf_pages_next(struct pf_client *c, struct pf_pages *p, struct Master_Response *out,
+                              struct pf_err *err);
+
+/* For verbs: chooses the cluster and connects to its leader; errors are printed. 0 or the exit
+ * status. */
+int pf_client_of(struct pf_cli *cli, struct pf_cluster *out_cluster, struct pf_client **out);
+/* Prints why a request failed; returns the exit status that stands for it. */
+int pf_client_fail(struct pf_cli *cli, const struct pf_cluster *cluster, const struct pf_err *err);
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* proffer up: starts a local cluster and returns when it is ready. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "common/base/buf.h"
+#include "common/sys/fd.h"
+#include "common/sys/file.h"
+#include "framework/cli/cluster.h"
+#include "framework/cli/local.h"
+#include "framework/cli/supervisor.h"
+#include "framework/cli/table.h"
+#include "framework/cli/value.h"
+
+enum { FAKE_AGENTS_MAX = 65536, MESSAGE_MAX = 8192 };
+#define MEM_MIN_BYTES (INT64_C(1) << 20)
+
+struct up {
+    struct pf_cli *cli;
+    struct pf_shape shape;
+    const char *name, *dir, *state_root;
+    int tell_fd; /* to the `up` that waits; -1 in the foreground */
+};
+
+static int read_shape(struct up *u)
+{
+    struct pf_cli *cli = u->cli;
+    const struct pf_args *args = &cli->args;
+    int64_t agents = pf_args_num(args, "agents", 1), fake = pf_args_num(args, "fake-agents", 0);
+    u->shape = (struct pf_shape){.cpus_milli = pf_args_num(args, "cpus", -1),
+                                 .mem_bytes = pf_args_num(args, "mem", -1),
+                                 .listen = pf_args_text(args, "listen"),
+                                 .http = pf_args_text(args, "http")};
+    if (agents > PF_SHAPE_AGENTS_MAX || fake > FAKE_AGENTS_MAX) {
+        return pf_cli_usage(cli, "too many agents",
+                            pf_cli_text(cli, "at most --agents %d and --fake-agents %d",
+                                        PF_SHAPE_AGENTS_MAX, FAKE_AGENTS_MAX));
+    }
+    if (u->shape.mem_bytes >= 0 && u->shape.mem_bytes < MEM_MIN_BYTES) {
+        return pf_cli_usage(cli, "--mem is less than a megabyte", "write for example: --mem 512M");
+    }
+    u->shape.agents = (uint32_t)agents;
+    u->shape.fake_agents = (uint32_t)fake;
+    uint32_t cursor = 0;
+    const char *text;
+    while ((text = pf_args_next(args, "attr", &cursor)) != NULL) {
+        struct pf_str key, value;
+        if (!pf_value_split(text, &key, &value) || strpbrk(text, ";:") != NULL ||
+            u->shape.n_attributes == PF_SHAPE_ATTRIBUTES_MAX) {
+            return pf_cli_usage(cli, pf_cli_text(cli, "--attr '%s' is no attribute", text),
+                                "write for example: --attr rack=a1");
+        }
+        u->shape.attribute[u->shape.n_attributes++] = pf_str(text);
+    }
+    return 0;
+}
+
+/* --dir, else --name, else PROFFER_DIR, else the cluster named "local". */
+static int choose_dir(struct up *u)
+{
+    struct pf_cli *cli = u->cli;
+    const char *dir = pf_args_text(&cli->args, "dir"), *name = pf_args_text(&cli->args, "name");
+    const char *env_dir = cli->env("PROFFER_DIR");
+    u->state_root = pf_local_state_root(cli->env, &cli->arena);
+    if (name != NULL && (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL ||
+                         strlen(name) > 64)) {
+        return pf_cli_usage(cli, pf_cli_text(cli, "'%s' is no name for a cluster", name),
+                            "use letters, digits and dashes: --name test-1");
+    }
+    if (dir == NULL && name == NULL && env_dir != NULL && env_dir[0] != '\0') {
+        dir = env_dir;
+    }
+    u->name = name != NULL ? name : "local";
+    if (dir != NULL) {
+        u->dir = pf_local_absolute(&cli->arena, dir);
+    } else if (u->state_root != NULL) {
+        u->dir = pf_local_path(&cli->arena, u->state_root, u->name);
+    } else {
+        return pf_cli_usage(cli, "there is no home directory to keep the cluster in",
+                            "say where: --dir DIR (or set HOME)");
+    }
+    return 0;
+}
+
+static uint32_t count_ready(struct LocalCluster c)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < LocalCluster_daemons__len(c); i++) {
+        struct LocalDaemon d = LocalCluster_daemons__at(c, i);
+        if (!pf_str_is(LocalDaemon_name(d), "master")) {
+            n += LocalDaemon_fake_agents(d) > 0 ? LocalDaemon_fake_agents(d) : 1;
+        }
+    }
+    return n;
+}
+
+static const char *describe(struct pf_cli *cli, const char *dir, struct LocalCluster c)
+{
+    const char *http = "";
+    for (uint32_t i = 0; i < LocalCluster_daemons__len(c); i++) {
+        struct LocalDaemon d = LocalCluster_daemons__at(c, i);
+        if (pf_str_is(LocalDaemon_name(d), "master")) {
+            http = pf_cli_text(cli, "%.*s", PF_STR_ARG(LocalDaemon_http(d)));
+        }
+    }
+    uint32_t n = count_ready(c);
+    return pf_cli_text(cli, "cluster %.*s is up: master %s, http://%s, %u agent%s, in %s",
+                       PF_STR_ARG(LocalCluster_name(c)), pf_local_masters(&cli->arena, c), http, n,
+                       n == 1 ? "" : "s", dir);
+}
+
+/* A supervisor lives there already. */
+static int already_up(struct up *u, pid_t holder)
+{
+    struct pf_cli *cli = u->cli;
+    struct LocalCluster c;
+    struct pf_err err = {0};
+    if (pf_local_read(u->dir, &cli->arena, &c, &err) != 0) {
+        return pf_cli_fail(cli, PF_EXIT_FAILED,
+                           pf_cli_text(cli, "the cluster in %s is being started by process %ld",
+                                       u->dir, (long)holder), "try again in a moment");
+    }
+    const char *difference = pf_shape_difference(LocalCluster_shape(c), &u->shape, &cli->arena);
+    if (difference != NULL) {
+        return pf_cli_fail(cli, PF_EXIT_FAILED,
+                           pf_cli_text(cli, "the cluster %.*s is up in another shape: %s",
+                                       PF_STR_ARG(LocalCluster_name(c)), difference),
+                           "take it down first (proffer down), or start another one with --name");
+    }
+    if (!pf_str_is(LocalCluster_state(c), "up")) {
+        return pf_cli_fail(cli, PF_EXIT_FAILED,
+                           pf_cli_text(cli, "the cluster %.*s is %.*s",
+                                       PF_STR_ARG(LocalCluster_name(c)),
+                                       PF_STR_ARG(LocalCluster_state(c))),
+                           "try again in a moment; proffer status tells more");
+    }
+    pf_cli_note(cli, "%s (it was up already)", describe(cli, u->dir, c));
+    return PF_EXIT_OK;
+}
+
+static void remember(struct up *u)
+{
+    struct pf_err err = {0};
+    if (u->state_root != NULL && pf_local_set_last(u->state_root, u->dir, &err) != 0) {
+        pf_cli_note(u->cli, "%s; name this cluster with --dir", err.msg);
+    }
+}
+
+/* In the supervisor. The message is "+what" or "-what\nto do". */
+static void tell(struct up *u, const char *text)
+{
+    if (u->tell_fd >= 0) {
+        (void)!pf_fd_write_all(u->tell_fd, text, strlen(text), NULL); /* it may have gone */
+        pf_fd_close(&u->tell_fd);
+    }
+}
+
+static void on_ready(void *ctx, struct LocalCluster cluster)
+{
+    struct up *u = ctx;
+    const char *what = describe(u->cli, u->dir, cluster);
+    if (u->tell_fd >= 0) {
+        tell(u, pf_cli_text(u->cli, "+%s", what));
+    } else {
+        remember(u);
+        pf_cli_note(u->cli, "%s; Ctrl-C takes it down", what);
+    }
+}
+
+static int supervise(struct up *u, bool stays)
+{
+    struct pf_err err = {0};
+    const char *hint = "";
+    const struct pf_supervisor_options options = {
+        .dir = u->dir,
+        .name = u->name,
+        .bin_dir = pf_bin_dir(u->cli->env, &u->cli->arena),
+        .shape = &u->shape,
+        .stays = stays,
+        .on_ready = on_ready,
+        .ctx = u,
+    };
+    int rc = pf_supervise(&options, &u->cli->arena, &hint, &err);
+    if (rc == 0) {
+        return PF_EXIT_OK;
+    }
+    if (!stays) {
+        tell(u, pf_cli_text(u->cli, "-%s\n%s", err.msg, hint));
+        return PF_EXIT_FAILED;
+    }
+    return pf_cli_fail(u->cli, PF_EXIT_FAILED, err.msg, hint);
+}
+
+/* The child of fork: becomes the supervisor, detached from the terminal. */
+static int detach(struct up *u, int tell_fd)
+{
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    u->tell_fd = tell_fd;
+    if (setsid() < 0 || chdir("/") != 0 || null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
+        dup2(null_fd, STDOUT_FILENO) < 0 || dup2(null_fd, STDERR_FILENO) < 0) {
+        tell(u, pf_cli_text(u->cli, "-cannot detach: %s\ntry --foreground", strerror(errno)));
+        return PF_EXIT_FAILED;
+    }
+    pf_fd_close(&null_fd);
+    return supervise(u, false);
+}
+
+/* What the supervisor says, until it closes the pipe. */
+static int hear(struct up *u, int fd)
+{
+    struct pf_cli *cli = u->cli;
+    char *text = pf_arena_zalloc(&cli->arena, MESSAGE_MAX);
+    size_t len = 0;
+    ssize_t n;
+    while (len < MESSAGE_MAX - 1 && (n = read(fd, text + len, MESSAGE_MAX - 1 - len)) != 0) {
+        if (n < 0 && errno != EINTR) {
+            break;
+        }
+        len += n > 0 ? (size_t)n : 0;
+    }
+    if (text[0] == '+') {
+        remember(u);
+        pf_cli_note(cli, "%s", text + 1);
+        return PF_EXIT_OK;
+    }
+    char *line_end = strchr(text, '\n');
+    if (text[0] != '-' || line_end == NULL) {
+        return pf_cli_fail(cli, PF_EXIT_FAILED, "the supervisor ended without a word",
+                           pf_cli_text(cli, "its log: %s/log/supervisor.log", u->dir));
+    }
+    *line_end = '\0';
+    return pf_cli_fail(cli, PF_EXIT_FAILED, text + 1, line_end + 1);
+}
+
+static int start_detached(struct up *u)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        return pf_cli_fail(u->cli, PF_EXIT_FAILED,
+                           pf_cli_text(u->cli, "cannot start a process: %s", strerror(errno)),
+                           "free some resources and try again");
+    }
+    (void)fflush(NULL); /* nothing may be written twice */
+    pid_t pid = fork();
+    if (pid == 0) {
+        pf_fd_close(&fds[0]);
+        _exit(detach(u, fds[1]));
+    }
+    pf_fd_close(&fds[1]);
+    int status;
+    if (pid < 0) {
+        status = pf_cli_fail(u->cli, PF_EXIT_FAILED,
+                             pf_cli_text(u->cli, "cannot start a process: %s", strerror(errno)),
+                             "free some resources and try again");
+    } else {
+        status = hear(u, fds[0]);
+        if (status != PF_EXIT_OK) {
+            (void)waitpid(pid, NULL, 0); /* it stops what it had started */
+        }
+    }
+    pf_fd_close(&fds[0]);
+    return status;
+}
+
+static int run(struct pf_cli *cli)
+{
+    struct up u = {.cli = cli, .tell_fd = -1};
+    struct pf_err err = {0};
+    int status = read_shape(&u);
+    status = status != 0 ? status : choose_dir(&u);
+    if (status != 0) {
+        return status;
+    }
+    if (pf_mkdir_p(u.dir, 0700, &err) != 0) {
+        return pf_cli_fail(cli, PF_EXIT_FAILED, err.msg, "choose another directory: --dir DIR");
+    }
+    if (access(u.dir, W_OK | X_OK) != 0) {
+        return pf_cli_fail(cli, PF_EXIT_FAILED,
+                           pf_cli_text(cli, "cannot write in %s: %s", u.dir, strerror(errno)),
+                           "choose another directory: --dir DIR");
+    }
+    pid_t holder = pf_local_holder(u.dir);
+    if (holder > 0) {
+        return already_up(&u, holder);
+    }
+    return pf_args_has(&cli->args, "foreground") ? supervise(&u, true) : start_detached(&u);
+}
+
+static const struct pf_cli_option options[] = {
+    {.name = "agents", .kind = PF_ARG_COUNT, .arg = "N",
+     .help = "how many agents share this machine (default 1)"},
+    {.name = "cpus", .kind = PF_ARG_MILLI, .arg = "CPUS",
+     .help = "of each agent (default: its part of what is there)"},
+    {.name = "mem", .kind = PF_ARG_SIZE, .arg = "SIZE",
+     .help = "of each agent (default: its part of what is there)"},
+    {.name = "attr", .is_repeated = true, .kind = PF_ARG_TEXT, .arg = "NAME=VALUE",
+     .help = "an attribute of each agent"},
+    {.name = "fake-agents", .kind = PF_ARG_COUNT, .arg = "N",
+     .help = "besides, N simulated agents that start no processes"},
+    {.name = "name", .kind = PF_ARG_TEXT, .arg = "NAME", .help = "its name (default local)"},
+    {.name = "dir", .kind = PF_ARG_TEXT, .arg = "DIR", .complete = PF_COMPLETE_DIR,
+     .help = "where to keep it (default: by its name under ~/.local/state/proffer)"},
+    {.name = "listen", .kind = PF_ARG_TEXT, .arg = "HOST:PORT",
+     .help = "native address of the master (default 127.0.0.1:5055, or a free port)"},
+    {.name = "http", .kind = PF_ARG_TEXT, .arg = "HOST:PORT",
+     .help = "HTTP address of the master (default 127.0.0.1:5050, or a free port)"},
+    {.name = "foreground", .kind = PF_ARG_FLAG, .help = "stay; Ctrl-C takes the cluster down"},
+};
+
+const struct pf_command pf_cmd_up = {
+    .name = "up",
+    .group = "cluster",
+    .summary = "start a cluster on this machine",
+    .about = "Returns when it is ready, and leaves a supervisor that restarts a daemon that dies. "
+             "Starting what is up already in the same shape is no error.",
+    .options = PF_CLI_OPTIONS(options),
+    .examples = {{"proffer up --agents 2", "two agents share the machine"},
+                 {"proffer up --name test --fake-agents 1000", "another one, with much to look at"}},
+    .exits = "0 it is up, 1 it could not be started or is up in another shape, 2 wrong usage",
+    .run = run,
+};

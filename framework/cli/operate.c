@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls that change something. */
+#include "framework/cli/operate.h"
+
+#include "common/base/buf.h"
+#include "common/sys/clock.h"
+#include "framework/cli/entity.h"
+
+int pf_operate_teardown(struct pf_client *c, struct pf_str framework_id, struct pf_err *err)
+{
+    struct pf_fb_builder *b = pf_client_builder(c);
+    struct FrameworkID__args id = {.value = framework_id};
+    struct Master_Call_Teardown__args teardown = {.framework_id = FrameworkID__put(b, &id)};
+    struct Master_Call__args call = {.type = PF_OPT(Master_Call_Type_TEARDOWN),
+                                     .teardown = Master_Call_Teardown__put(b, &teardown)};
+    struct Master_Response reply;
+    return pf_client_ask(c, &call, &reply, err);
+}
+
+int pf_operate_kill(struct pf_client *c, struct pf_str framework_id, struct pf_str task_id,
+                    int signo, int64_t grace_ms, struct pf_err *err)
+{
+    struct pf_fb_builder *b = pf_client_builder(c);
+    struct Master_Call_KillTask__args kill = {.framework_id = framework_id, .task_id = task_id};
+    if (signo > 0) {
+        kill.signal.has = true;
+        kill.signal.v = signo;
+    }
+    if (grace_ms >= 0) {
+        kill.grace_ms.has = true;
+        kill.grace_ms.v = grace_ms;
+    }
+    struct Master_Call__args call = {.type = PF_OPT(Master_Call_Type_KILL_TASK),
+                                     .kill_task = Master_Call_KillTask__put(b, &kill)};
+    struct Master_Response reply;
+    return pf_client_ask(c, &call, &reply, err);
+}
+
+static void collect(struct pf_ptrs *found, struct pf_arena *arena, struct Task t)
+{
+    if (pf_task_is_ended(Task_state(t))) {
+        return;
+    }
+    const char *state = TaskState__str(Task_state(t));
+    struct pf_entity *e = pf_arena_zalloc(arena, sizeof *e);
+    *e = (struct pf_entity){
+        .kind = EntityKind_TASK,
+        .id = pf_arena_strdup(arena, TaskID_value(Task_task_id(t))),
+        .name = pf_arena_strdup(arena, Task_name(t)),
+        .framework_id = pf_arena_strdup(arena, FrameworkID_value(Task_framework_id(t))),
+        .state = pf_str(state != NULL ? state : "TASK_UNKNOWN"),
+    };
+    pf_ptrs_push(found, e);
+}
+
+int pf_operate_live_tasks(struct pf_client *c, struct pf_str framework_id, struct pf_arena *arena,
+                          struct pf_entities *out, struct pf_err *err)
+{
+    struct pf_pages pages = {.type = Master_Call_Type_GET_TASKS, .framework_id = framework_id};
+    struct Master_Response r;
+    struct pf_ptrs found = {0};
+    int rc;
+    while ((rc = pf_pages_next(c, &pages, &r, err)) == 1) {
+        struct Master_Response_GetTasks list = Master_Response_get_tasks(r);
+        for (uint32_t i = 0; i < Master_Response_GetTasks_pending_tasks__len(list); i++) {
+            collect(&found, arena, Master_Response_GetTasks_pending_tasks__at(list, i));
+        }
+        for (uint32_t i = 0; i < Master_Response_GetTasks_tasks__len(list); i++) {
+            collect(&found, arena, Master_Response_GetTasks_tasks__at(list, i));
+        }
+        for (uint32_t i = 0; i < Master_Response_GetTasks_unreachable_tasks__len(list); i++) {
+            collect(&found, arena, Master_Response_GetTasks_unreachable_tasks__at(list, i));
+        }
+        for (uint32_t i = 0; i < Master_Response_GetTasks_orphan_tasks__len(list); i++) {
+            collect(&found, arena, Master_Response_GetTasks_orphan_tasks__at(list, i));
+        }
+    }
+    if (rc == 0) {
+        out->at = pf_arena_zalloc(arena, (found.len + 1) * sizeof *out->at);
+        out->n = found.len;
+        for (uint32_t i = 0; i < found.len; i++) {
+            out->at[i] = *(const struct pf_entity *)found.at[i];
+        }
+    }
+    pf_ptrs_fini(&found);
+    return rc;
+}
+
+static bool any_lives(const struct pf_entities *live, const struct pf_str *ids, uint32_t n)
+{
+    for (uint32_t i = 0; i < live->n; i++) {
+        for (uint32_t k = 0; k < n; k++) {
+            if (pf_str_eq(live->at[i].id, ids[k])) {
+                return true;
+            }
+        }
+    }
+    return n == 0 && live->n > 0;
+}
+
+/* One WAIT_TASKS: the master answers when something changed after *sequence. */
+static int wait_change(struct pf_client *c, struct pf_str framework_id, uint64_t *sequence,
+                       bool *out_removed, int32_t timeout_ms, struct pf_err *err)
+{
+    struct pf_fb_builder *b = pf_client_builder(c);
+    struct Master_Call_WaitTasks__args wait = {.framework_id = framework_id,
+                                               .sequence = *sequence};
+    struct Master_Call__args call = {.type = PF_OPT(Master_Call_Type_WAIT_TASKS),
+                                     .wait_tasks = Master_Call_WaitTasks__put(b, &wait)};
+    struct pf_ref body = Master_Call__put(b, &call);
+    struct pf_msg reply;
+    int rc = pf_client_call(c, Body_Master_Call, body, timeout_ms, &reply, err);
+    if (rc == 0) {
+        struct Master_Response_WaitTasks w = Master_Response_wait_tasks(
+            Envelope_body_as_Master_Response(Envelope__root(reply)));
+        *sequence = Master_Response_WaitTasks_sequence(w);
+        *out_removed = Master_Response_WaitTasks_framework_removed(w);
+    }
+    return rc;
+}
+
+int pf_operate_wait_ended(struct pf_client *c, struct pf_str framework_id,
+                          const struct pf_str *ids, uint32_t n, int64_t timeout_ms,
+                          struct pf_err *err)
+{
+    struct pf_arena arena = {0};
+    uint64_t sequence = 0;
+    bool was_removed = false;
+    int64_t until_ms = timeout_ms >= 0 ? pf_now_ms() + timeout_ms : INT64_MAX;
+    int rc = 0;
+    while (rc == 0) {
+        struct pf_entities live = {0};
+        pf_arena_reset(&arena);
+        rc = pf_operate_live_tasks(c, framework_id, &arena, &live, err);
+        if (rc == PF_ENOENT) {
+            pf_err_clear(err);
+            rc = 0; /* the framework is gone, and its tasks with it */
+            break;
+        }
+        if (rc != 0 || was_removed || !any_lives(&live, ids, n)) {
+            break;
+        }
+        int64_t left_ms = until_ms == INT64_MAX ? -1 : until_ms - pf_now_ms();
+        if (until_ms != INT64_MAX && left_ms <= 0) {
+            rc = pf_err_set(err, PF_ETIMEOUT, "some tasks have not ended");
+            break;
+        }
+        rc = wait_change(c, framework_id, &sequence, &was_removed,
+                         left_ms > INT32_MAX ? INT32_MAX : (int32_t)left_ms, err);
+    }
+    pf_arena_fini(&arena);
+    return rc;
+}

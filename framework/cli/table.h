@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The entries of the command table, each defined in cmd_<verb>.c. */
+#ifndef PF_FRAMEWORK_CLI_TABLE_H
+#define PF_FRAMEWORK_CLI_TABLE_H
+
+#include "framework/cli/command.h"
+
+extern const struct pf_command pf_cmd_up;
+extern const struct pf_command pf_cmd_down;
+extern const struct pf_command pf_cmd_status;
+extern const struct pf_command pf_cmd_masters;
+extern const struct pf_command pf_cmd_agents;
+extern const struct pf_command pf_cmd_frameworks;
+extern const struct pf_command pf_cmd_tasks;
+extern const struct pf_command pf_cmd_offers;
+extern const struct pf_command pf_cmd_show;
+extern const struct pf_command pf_cmd_why;
+extern const struct pf_command pf_cmd_attach, pf_cmd_logs, pf_cmd_wait;
+extern const struct pf_command pf_cmd_kill;
+extern const struct pf_command pf_cmd_teardown;
+extern const struct pf_command pf_cmd_version;
+extern const struct pf_command pf_cmd_completion;
+extern const struct pf_command pf_cmd_complete;
+extern const struct pf_command pf_cmd_help;
+
+#endif
