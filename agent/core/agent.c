@@ -142,10 +142,10 @@ static void task_fires(struct pf_agent *a, struct task *t)
         ag_task_remove(a, t);
         return;
     }
-    if (a->launcher_up && t->complete_at <= a->now_ms) {
+    if (ag_launcher_is_ready(a) && t->complete_at <= a->now_ms) {
         t->complete_at = AGENT_NEVER;
         ag_task_kill(a, t, KILL_COMPLETION, 0, AGENT_SIGKILL);
-    } else if (a->launcher_up && t->kill_at <= a->now_ms) {
+    } else if (ag_launcher_is_ready(a) && t->kill_at <= a->now_ms) {
         if (t->run.state == RunState_KILLING) {
             ag_task_kill_advance(a, t);
         }

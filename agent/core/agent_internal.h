@@ -246,6 +246,7 @@ const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTa
 const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct task *t);
 
 /* process.c */
+bool ag_launcher_is_ready(const struct pf_agent *a); /* connected, and its list is complete */
 void ag_on_launcher_up(struct pf_agent *a, const struct pf_agent_event *ev);
 void ag_on_launcher_down(struct pf_agent *a);
 void ag_on_process(struct pf_agent *a, const struct pf_agent_event *ev);

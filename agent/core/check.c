@@ -21,7 +21,8 @@ static void check_updates(const struct pf_agent *a, const struct task *t, uint32
 static void check_timer(const struct pf_agent *a, const struct task *t)
 {
     bool wanted = t->expire_at != AGENT_NEVER ||
-                  (a->launcher_up && (t->kill_at != AGENT_NEVER || t->complete_at != AGENT_NEVER)) ||
+                  (ag_launcher_is_ready(a) &&
+                   (t->kill_at != AGENT_NEVER || t->complete_at != AGENT_NEVER)) ||
                   (ag_is_registered(a) && t->resend_at != AGENT_NEVER);
 
     PF_ASSERT(!wanted || pf_heap_has(&t->timer));

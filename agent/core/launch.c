@@ -7,11 +7,6 @@
 
 #include "common/base/alloc.h"
 
-static bool launcher_is_ready(const struct pf_agent *a)
-{
-    return a->launcher_up && !a->listing;
-}
-
 /* A refused launch is a task that ended at once: its update is stored and resent like any other. */
 static void launch_refuse(struct pf_agent *a, struct task *t, struct AgentLaunchTask task,
                           const struct refusal *r)
@@ -46,7 +41,7 @@ static void launch_accept(struct pf_agent *a, struct task *t, struct AgentLaunch
     ag_task_set_info(a, t, info);
     ag_row_put_info(a, t, info);
     ag_task_count(a, t);
-    if (launcher_is_ready(a)) {
+    if (ag_launcher_is_ready(a)) {
         ag_task_begin(a, t);
     } else {
         ag_row_put_task(a, t);
@@ -153,7 +148,7 @@ void ag_on_sandbox(struct pf_agent *a, const struct pf_agent_event *ev)
         return;
     }
     t->phase = START_READY;
-    if (launcher_is_ready(a)) {
+    if (ag_launcher_is_ready(a)) {
         ag_task_start(a, t);
     }
 }

@@ -4,6 +4,11 @@
 
 #include "common/base/alloc.h"
 
+bool ag_launcher_is_ready(const struct pf_agent *a)
+{
+    return a->launcher_up && !a->listing;
+}
+
 void ag_on_launcher_up(struct pf_agent *a, const struct pf_agent_event *ev)
 {
     struct LauncherHello hello = LauncherHello__root(ev->launcher);
@@ -181,7 +186,11 @@ void ag_on_processes_end(struct pf_agent *a)
     a->listing = false;
     for (; t; t = next) {
         next = TAILQ_NEXT(t, link);
-        if (ag_task_is_ended(t) || t->seen == a->list_generation) {
+        if (ag_task_is_ended(t)) {
+            continue;
+        }
+        ag_task_rearm(a, t);
+        if (t->seen == a->list_generation) {
             continue;
         }
         switch ((enum RunState)t->run.state) {

@@ -193,7 +193,7 @@ void ag_task_rearm(struct pf_agent *a, struct task *t)
 {
     int64_t at = t->expire_at;
 
-    if (a->launcher_up) {
+    if (ag_launcher_is_ready(a)) {
         at = least(at, least(t->kill_at, t->complete_at));
     }
     if (ag_is_registered(a)) {
