@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The agents and their time. What common/engine does for one core is done here for many: a step, its
- * rows into the memory of that agent, then its effects. */
+/* The agents and their time. What common/engine does for one core is done here for many: a step,
+ * its rows into the memory of that agent, then its effects. */
 #include "agent/daemon/simulation_internal.h"
 
 #include <stdio.h>

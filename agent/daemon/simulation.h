@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Many agents in one process: N real agent cores, each with its own identity, memory store and link
- * to the leading master, above one fake launcher. A fake process runs as long as the `sleep`s of its
- * command say (else it ends at once) with the status of its `exit N`, or by the signal it is sent.
- * What readers ask of its output is empty and at its end. */
+ * to the leading master, above one fake launcher. A fake process runs as long as the `sleep`s of
+ * its command say (else it ends at once) with the status of its `exit N`, or by the signal it is
+ * sent. What readers ask of its output is empty and at its end. */
 #ifndef PF_AGENT_DAEMON_SIMULATION_H
 #define PF_AGENT_DAEMON_SIMULATION_H
 
