@@ -108,11 +108,13 @@ static void builder_pad(struct pf_fb_builder *b, uint32_t bytes, uint32_t align)
     if (b->align < align) {
         b->align = align;
     }
-    b->used += pad;
-    memset(builder_at(b, b->used), 0, pad);
+    if (pad != 0) {
+        b->used += pad;
+        memset(builder_at(b, b->used), 0, pad);
+    }
 }
 
-/* A vector's or string's length and content; `tail` zeros follow. NULL: failed. Otherwise the
+/* A length and content, for a string with its NUL (`tail` 1). NULL: failed. Otherwise the
  * place of the content, for the caller to fill. */
 static uint8_t *builder_span(struct pf_fb_builder *b, uint64_t bytes, uint32_t n, uint32_t tail,
                              uint32_t align)
@@ -124,7 +126,9 @@ static uint8_t *builder_span(struct pf_fb_builder *b, uint64_t bytes, uint32_t n
     builder_pad(b, (uint32_t)bytes + tail, align);
     b->used += (uint32_t)bytes + tail;
     uint8_t *content = builder_at(b, b->used);
-    memset(content + bytes, 0, tail);
+    if (tail != 0) {
+        content[bytes] = 0;
+    }
     b->used += 4;
     store_u32(content - 4, n);
     return content;
@@ -193,9 +197,10 @@ struct pf_ref pf_fb_put_refs(struct pf_fb_builder *b, const struct pf_ref *refs,
 static uint32_t builder_vtable(struct pf_fb_builder *b, const uint8_t *vtable, uint32_t size)
 {
     uint32_t hash = size;
-    for (uint32_t i = 2; i < size; i += 2) {
-        hash = (hash ^ pf_fb_load_u16(vtable + i)) * 0x9E3779B1u;
+    for (uint32_t i = 0; i + 4 <= size; i += 4) {
+        hash = (hash ^ pf_fb_load_u32(vtable + i)) * 0x9E3779B1u;
     }
+    hash = (hash ^ pf_fb_load_u16(vtable + size - 2)) * 0x9E3779B1u;
     uint32_t *cached = &b->vtables[(hash >> 16) % PF_FB_VTABLE_CACHE];
     if (*cached != 0) {
         const uint8_t *have = builder_at(b, *cached);
@@ -215,7 +220,7 @@ static void table_value(struct pf_fb_builder *b, uint32_t *places, uint32_t slot
 {
     builder_pad(b, size, size);
     b->used += size;
-    memcpy(builder_at(b, b->used), v, size);
+    pf_fb_copy_scalar(builder_at(b, b->used), v, size);
     places[slot / 2 - 2] = b->used;
 }
 

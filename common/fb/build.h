@@ -42,6 +42,25 @@ PF_FB_SCALARS(PF_FB_ARG_TYPES)
 #undef PF_FB_ARG_TYPES
 #define PF_OPT(x) {.has = true, .v = (x)}
 
+/* Copies the 1, 2, 4 or 8 bytes of a scalar: known sizes need no call. */
+static inline void pf_fb_copy_scalar(void *to, const void *from, uint32_t size)
+{
+    switch (size) {
+    case 8:
+        memcpy(to, from, 8);
+        break;
+    case 4:
+        memcpy(to, from, 4);
+        break;
+    case 2:
+        memcpy(to, from, 2);
+        break;
+    default:
+        memcpy(to, from, 1);
+        break;
+    }
+}
+
 struct pf_fb_builder {
     struct pf_arena *arena; /* NULL: own heap memory */
     uint8_t *mem;

@@ -89,7 +89,7 @@ static uint32_t scalar_arg_size(const struct pf_fb_field *f)
 static uint64_t scalar_bits(const struct pf_fb_field *f, const uint8_t *p)
 {
     uint64_t v = 0;
-    memcpy(&v, p, f->size);
+    pf_fb_copy_scalar(&v, p, f->size);
     return v;
 }
 

@@ -25,12 +25,12 @@ int pf_json_check(struct pf_json_in *in, const struct pf_fb_step *at, int rc)
     return rc < 0 ? reader_failed(in, at, rc) : rc;
 }
 
-/* Room for `n` more cells, zeroed. */
+/* Room for `n` more cells, zeroed. After it there is memory, also for none. */
 static int cells_push(struct pf_json_in *in, const struct pf_fb_step *at, uint32_t n)
 {
-    if (n > in->cap - in->n) {
+    if (n >= in->cap - in->n) {
         uint32_t cap = in->cap < 64 ? 64 : in->cap * 2;
-        cap = cap < in->n + n ? in->n + n : cap;
+        cap = cap <= in->n + n ? in->n + n + 1 : cap;
         struct pf_fb_cell *cells = pf_try_realloc(in->cells, cap * sizeof *cells);
         if (cells == NULL) {
             return pf_json_fail(in, at, PF_ENOMEM, "out of memory");
@@ -162,7 +162,7 @@ static int pop_vector(struct pf_json_in *in, uint32_t base, const struct pf_fb_f
         uint8_t *packed = (uint8_t *)(in->cells + base);
         for (uint32_t i = 0; i < n; i++) {
             uint64_t v = in->cells[base + i].v;
-            memcpy(packed + (size_t)i * f->size, &v, f->size);
+            pf_fb_copy_scalar(packed + (size_t)i * f->size, &v, f->size);
         }
         ref = pf_fb_is_scalar(f->type)
                   ? pf_fb_put_scalars(in->b, packed, n, f->size)

@@ -204,6 +204,9 @@ static void sift_down(const struct pf_fb_builder *b, struct pf_fb_cell *at, uint
 
 uint32_t pf_json_sort_map(const struct pf_fb_builder *b, struct pf_fb_cell *entries, uint32_t n)
 {
+    if (n == 0) {
+        return 0; /* the builder may have no memory yet */
+    }
     /* Heap sort: bounded for hostile input, no memory, and the order is total. */
     for (uint32_t i = n / 2; i > 0; i--) {
         sift_down(b, entries, i - 1, n);

@@ -6,21 +6,35 @@
 
 static const char hex[] = "0123456789abcdef";
 
-static void add(struct pf_buf *out, const void *p, size_t n)
+/* Room for `n` bytes at the end, already counted; NULL: the buffer has failed. */
+static uint8_t *room(struct pf_buf *out, size_t n)
 {
     /* The short way for what fits; a pf_buf keeps one byte free. */
     bool fits = !out->failed && n < out->cap - out->len;
-    if (fits && (out->limit == 0 || out->len + n <= out->limit)) {
-        memcpy(out->data + out->len, p, n);
-        out->len += n;
-    } else {
-        pf_buf_add(out, p, n);
+    if (!fits || (out->limit != 0 && out->len + n > out->limit)) {
+        if (!pf_buf_reserve(out, n)) {
+            return NULL;
+        }
+    }
+    uint8_t *p = out->data + out->len;
+    out->len += n;
+    return p;
+}
+
+static void add(struct pf_buf *out, const void *p, size_t n)
+{
+    uint8_t *to = room(out, n);
+    if (to != NULL && n > 0) {
+        memcpy(to, p, n);
     }
 }
 
 static void add_char(struct pf_buf *out, char c)
 {
-    add(out, &c, 1);
+    uint8_t *to = room(out, 1);
+    if (to != NULL) {
+        *to = (uint8_t)c;
+    }
 }
 
 static void new_line(struct pf_json_writer *w)
@@ -143,23 +157,44 @@ static bool is_plain(uint8_t c)
     return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
 }
 
+static uint32_t plain_len(struct pf_str s, uint32_t from)
+{
+    uint32_t i = from;
+    while (i < s.len && is_plain((uint8_t)s.at[i])) {
+        i++;
+    }
+    return i - from;
+}
+
+/* Text that needs no escapes, in quotes. */
+static void add_plain(struct pf_buf *out, struct pf_str s)
+{
+    uint8_t *to = room(out, (size_t)s.len + 2);
+    if (to != NULL) {
+        to[0] = '"';
+        if (s.len > 0) {
+            memcpy(to + 1, s.at, s.len);
+        }
+        to[1 + (size_t)s.len] = '"';
+    }
+}
+
 static void add_quoted(struct pf_buf *out, struct pf_str s)
 {
-    const uint8_t *p = (const uint8_t *)s.at;
-    uint32_t i = 0;
+    uint32_t i = plain_len(s, 0);
+    if (i == s.len) {
+        add_plain(out, s);
+        return;
+    }
     add_char(out, '"');
+    add(out, s.at, i);
     while (i < s.len) {
-        uint32_t run = i;
-        while (run < s.len && is_plain(p[run])) {
-            run++;
-        }
-        add(out, p + i, run - i);
-        i = run;
-        if (i < s.len) {
-            uint32_t bytes;
-            add_escaped(out, utf8_next(p + i, s.len - i, &bytes));
-            i += bytes;
-        }
+        uint32_t bytes;
+        add_escaped(out, utf8_next((const uint8_t *)s.at + i, s.len - i, &bytes));
+        i += bytes;
+        uint32_t run = plain_len(s, i);
+        add(out, s.at + i, run);
+        i += run;
     }
     add_char(out, '"');
 }

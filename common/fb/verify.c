@@ -215,60 +215,78 @@ static int verify_field(struct verifier *v, uint32_t pos, const struct pf_fb_fie
     return 0;
 }
 
-/* Where in the buffer the value of `slot` stands, 0 if absent. The whole value must lie in the
- * table. */
-static int find_value(struct verifier *v, uint32_t pos, uint32_t vt, uint32_t slot, uint32_t size,
-                      uint32_t *out_pos, const struct pf_fb_step *at)
+/* A table whose vtable was checked. */
+struct table {
+    uint32_t pos, vt;
+    uint32_t vt_size, size;
+};
+
+/* Where in the table the value of `slot` stands, 0 if absent. */
+static uint32_t value_offset(const struct verifier *v, const struct table *t, uint32_t slot)
 {
-    *out_pos = 0;
-    if (slot >= pf_fb_load_u16(v->data + vt)) {
-        return 0;
+    return slot < t->vt_size ? pf_fb_load_u16(v->data + t->vt + slot) : 0;
+}
+
+static bool value_fits(const struct table *t, uint32_t offset, uint32_t size)
+{
+    return offset >= 4 && offset + size <= t->size;
+}
+
+static int verify_union_field(struct verifier *v, const struct table *t,
+                              const struct pf_fb_field *f, uint32_t depth,
+                              const struct pf_fb_step *up)
+{
+    struct pf_fb_step at = {up, f, PF_FB_NO_INDEX};
+    uint32_t offset = value_offset(v, t, f->slot);
+    uint32_t type_offset = value_offset(v, t, f->slot - 2u);
+    if ((offset != 0 && !value_fits(t, offset, 4)) ||
+        (type_offset != 0 && !value_fits(t, type_offset, 1))) {
+        return bad(v, &at, "field outside of its table");
     }
-    uint32_t offset = pf_fb_load_u16(v->data + vt + slot);
+    return verify_union(v, type_offset != 0 ? t->pos + type_offset : 0,
+                        offset != 0 ? t->pos + offset : 0, f, depth, &at);
+}
+
+/* What is not a present scalar in its place. */
+static int verify_other(struct verifier *v, const struct table *t, const struct pf_fb_field *f,
+                        uint32_t offset, uint32_t depth, const struct pf_fb_step *up)
+{
+    struct pf_fb_step at = {up, f, PF_FB_NO_INDEX};
+    if (f->type == PF_FB_UNION) {
+        return verify_union_field(v, t, f, depth, up);
+    }
     if (offset == 0) {
-        return 0;
+        return bad(v, &at, "required field is missing");
     }
-    if (offset < 4 || offset + size > pf_fb_load_u16(v->data + vt + 2)) {
-        return bad(v, at, "field outside of its table");
+    bool inlined = pf_fb_is_scalar(f->type) && !pf_fb_is_vector(f);
+    if (!value_fits(t, offset, inlined ? f->size : 4)) {
+        return bad(v, &at, "field outside of its table");
     }
-    *out_pos = pos + offset;
-    return 0;
+    return verify_field(v, t->pos + offset, f, depth, up);
 }
 
 static int verify_table(struct verifier *v, uint32_t pos, const struct pf_fb_table_desc *d,
                         uint32_t depth, const struct pf_fb_step *at)
 {
-    uint32_t vt = 0;
+    struct table t = {.pos = pos};
     if (depth > PF_MSG_DEPTH_MAX) {
         return pf_fb_path_err(v->err, PF_ELIMIT, at, "nested too deeply");
     }
     int rc = visit(v, at);
     if (rc == 0) {
-        rc = verify_vtable(v, pos, &vt, at);
+        rc = verify_vtable(v, pos, &t.vt, at);
     }
     if (rc != 0) {
         return rc;
     }
+    t.vt_size = pf_fb_load_u16(v->data + t.vt);
+    t.size = pf_fb_load_u16(v->data + t.vt + 2);
     for (uint32_t i = 0; i < d->n_fields && rc == 0; i++) {
         const struct pf_fb_field *f = &d->fields[i];
-        struct pf_fb_step here = {at, f, PF_FB_NO_INDEX};
-        bool inlined = pf_fb_is_scalar(f->type) && !pf_fb_is_vector(f);
-        uint32_t value, type;
-        rc = find_value(v, pos, vt, f->slot, inlined ? f->size : 4, &value, &here);
-        if (rc == 0 && f->type == PF_FB_UNION) {
-            rc = find_value(v, pos, vt, f->slot - 2u, 1, &type, &here);
-            if (rc == 0) {
-                rc = verify_union(v, type, value, f, depth, &here);
-            }
-            continue;
-        }
-        if (rc != 0 || (value != 0 && inlined)) {
-            continue;
-        }
-        if (value != 0) {
-            rc = verify_field(v, value, f, depth, at);
-        } else if ((f->flags & PF_FB_F_REQUIRED) != 0) {
-            rc = bad(v, &here, "required field is missing");
+        uint32_t offset = value_offset(v, &t, f->slot);
+        bool must_look = f->type == PF_FB_UNION || (f->flags & PF_FB_F_REQUIRED) != 0;
+        if (offset != 0 || must_look) {
+            rc = verify_other(v, &t, f, offset, depth, at);
         }
     }
     return rc;

@@ -74,6 +74,19 @@ static void test_json_read_null_is_unset(void **state)
     reads("{'body':{'Test_Ping':null}}", "{}");
 }
 
+static void test_json_read_takes_what_is_empty(void **state)
+{
+    (void)state;
+    struct pf_fb_builder b;
+    struct pf_msg msg, again;
+    reads("{}", "{}");
+    reads("{'labels':{},'texts':[],'jobs':[],'body':{},'empty':{}}", "{'empty':{}}");
+    pf_fb_builder_init(&b, NULL);
+    assert_int_equal(pf_json_read(PF_STR("{}"), &Test_Empty__desc, &b, &msg, 0, NULL), 0);
+    assert_int_equal(pf_fb_verify(pf_msg_bytes(msg), &Test_Empty__desc, &again, NULL), 0);
+    pf_fb_builder_fini(&b);
+}
+
 static void test_json_read_ignores_unknown_fields(void **state)
 {
     (void)state;
@@ -398,6 +411,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_read_takes_every_type),
         cmocka_unit_test(test_json_read_null_is_unset),
+        cmocka_unit_test(test_json_read_takes_what_is_empty),
         cmocka_unit_test(test_json_read_ignores_unknown_fields),
         cmocka_unit_test(test_json_read_refuses_unknown_fields_when_told),
         cmocka_unit_test(test_json_read_skips_ours_when_told),
