@@ -87,6 +87,7 @@ void agent_sim_run(struct agent_sim *s);
 void agent_sim_pass(struct agent_sim *s, int64_t ms);
 
 void agent_sim_master_up(struct agent_sim *s, uint64_t epoch);
+void agent_sim_foreign_master_up(struct agent_sim *s, uint64_t epoch);
 void agent_sim_master_down(struct agent_sim *s);
 /* Envelope bodies as JSON, {'AgentLaunch': {...}}, with the incarnation and epoch of the master. */
 void agent_sim_say(struct agent_sim *s, const char *body);

@@ -240,6 +240,19 @@ void agent_sim_master_up(struct agent_sim *s, uint64_t epoch)
     agent_sim_run(s);
 }
 
+/* A leader of another registry. */
+void agent_sim_foreign_master_up(struct agent_sim *s, uint64_t epoch)
+{
+    char body[200];
+
+    (void)snprintf(body, sizeof body,
+                   "{'Welcome': {'kind': 'MASTER', 'role': 'LEADER', 'instance': 'x', "
+                   "'incarnation': 'AQEBAQEBAQEBAQEBAQEBAQ==', 'epoch': %llu}}",
+                   (unsigned long long)epoch);
+    push_envelope(s, PF_AGENT_PEER_UP, SIM_MASTER + epoch, "", epoch, body);
+    agent_sim_run(s);
+}
+
 void agent_sim_master_down(struct agent_sim *s)
 {
     s->master_up = false;
