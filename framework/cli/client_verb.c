@@ -25,7 +25,10 @@ int pf_client_fail(struct pf_cli *cli, const struct pf_cluster *cluster, const s
     case PF_ECONN:
     case PF_ETIMEOUT:
         status = PF_EXIT_UNREACHABLE;
-        what = pf_cli_text(cli, "cannot reach the cluster %s: %s", cluster->name, err->msg);
+        /* without a name of its own the address is told once */
+        what = pf_str_has_prefix(pf_str(err->msg), pf_str(cluster->name))
+                   ? pf_cli_text(cli, "cannot reach the cluster %s", err->msg)
+                   : pf_cli_text(cli, "cannot reach the cluster %s: %s", cluster->name, err->msg);
         hint = how_to_start(cli, cluster);
         break;
     case PF_EAUTH:

@@ -85,11 +85,11 @@ const char *pf_shape_difference(struct LocalShape running, const struct pf_shape
                                asked->fake_agents).at;
     }
     if (cpus != asked->cpus_milli) {
-        return pf_arena_printf(arena, "%s an agent, not %s", cpus_text(arena, cpus),
+        return pf_arena_printf(arena, "%s for each agent, not %s", cpus_text(arena, cpus),
                                cpus_text(arena, asked->cpus_milli)).at;
     }
     if (mem != asked->mem_bytes) {
-        return pf_arena_printf(arena, "%s an agent, not %s", mem_text(arena, mem),
+        return pf_arena_printf(arena, "%s for each agent, not %s", mem_text(arena, mem),
                                mem_text(arena, asked->mem_bytes)).at;
     }
     if (!same_attributes(running, asked)) {
