@@ -118,7 +118,7 @@ void pf_agent_row(struct pf_output *o, struct Master_Response_GetAgents_Agent a,
     if (pf_parse_u64(Master_Response_GetAgents_Agent_pid(a), &pid, NULL) == 0 && pid > 0) {
         pf_cell_num(&row[A_PID], (int64_t)pid);
     }
-    const char *state = AgentState__str(Master_Response_GetAgents_Agent_state(a));
+    const char *state = AgentState__str((int)Master_Response_GetAgents_Agent_state(a));
     pf_cell_name(&row[A_STATE], pf_str(state != NULL ? state : "UNKNOWN"));
     PF_ROW_RESOURCES(o, &row[A_RESOURCES], Master_Response_GetAgents_Agent, total_resources, a);
     PF_ROW_RESOURCES(o, &row[A_USED], Master_Response_GetAgents_Agent, allocated_resources, a);

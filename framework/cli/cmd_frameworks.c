@@ -52,7 +52,7 @@ static void demand_json(struct pf_output *o, struct Demand d, struct pf_json_wri
         struct Constraint c = Demand_constraints__at(d, i);
         pf_jw_begin_object(w);
         pf_jw_field_str(w, "attribute", Constraint_attribute(c));
-        pf_jw_field_cstr(w, "op", ConstraintOperator__str(Constraint_op(c)));
+        pf_jw_field_cstr(w, "op", ConstraintOperator__str((int)Constraint_op(c)));
         pf_jw_field_str(w, "value", Constraint_value(c));
         pf_jw_end_object(w);
     }

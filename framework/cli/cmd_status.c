@@ -121,7 +121,7 @@ static void put_agent(struct status *s, struct Master_Response_GetAgents_Agent a
     if (is_well || state == AgentState_GONE) {
         return;
     }
-    const char *word = AgentState__str(state);
+    const char *word = AgentState__str((int)state);
     int64_t seen_ms = Master_Response_GetAgents_Agent_last_seen_ms(a);
     miss(s, pf_cli_text(s->cli, "the agent %.8s on %.*s is %s%s",
                         AgentID_value(AgentInfo_id(info)).at, PF_STR_ARG(AgentInfo_hostname(info)),

@@ -24,7 +24,7 @@ static const struct pf_columns why_columns = PF_COLUMNS(columns);
 static void cause_json(struct pf_json_writer *w, struct WaitCause c)
 {
     pf_jw_begin_object(w);
-    pf_jw_field_cstr(w, "reason", WaitReason__str(WaitCause_reason(c)));
+    pf_jw_field_cstr(w, "reason", WaitReason__str((int)WaitCause_reason(c)));
     pf_jw_field_uint(w, "agents", WaitCause_n_agents(c));
     pf_jw_field_str(w, "resource", WaitCause_resource(c));
     pf_jw_field_milli(w, "short", WaitCause_short_milli(c));

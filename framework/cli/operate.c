@@ -41,7 +41,7 @@ static void collect(struct pf_ptrs *found, struct pf_arena *arena, struct Task t
     if (pf_task_is_ended(Task_state(t))) {
         return;
     }
-    const char *state = TaskState__str(Task_state(t));
+    const char *state = TaskState__str((int)Task_state(t));
     struct pf_entity *e = pf_arena_zalloc(arena, sizeof *e);
     *e = (struct pf_entity){
         .kind = EntityKind_TASK,

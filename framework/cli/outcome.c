@@ -122,7 +122,7 @@ void pf_outcome_describe(const struct pf_outcome *o, struct pf_buf *out)
     } else if (!o->is_known) {
         pf_buf_add_cstr(out, "never started");
     } else {
-        pf_buf_add_cstr(out, TaskState__str(o->state));
+        pf_buf_add_cstr(out, TaskState__str((int)o->state));
     }
 }
 
@@ -190,10 +190,10 @@ static void outcome_write(struct pf_json_writer *w, const struct pf_outcome *o)
     pf_jw_begin_object(w);
     pf_jw_field_cstr(w, "id", o->task_id);
     pf_jw_field_uint(w, "index", o->index);
-    pf_jw_field_cstr(w, "state", o->is_known ? TaskState__str(o->state) : "TASK_WAITING");
+    pf_jw_field_cstr(w, "state", o->is_known ? TaskState__str((int)o->state) : "TASK_WAITING");
     field_opt(w, "exit_status", o->has_exit_status, o->exit_status);
     field_opt(w, "signal", o->has_signal, o->signal);
-    pf_jw_field_cstr(w, "reason", o->has_reason ? TaskStatus_Reason__str(o->reason) : NULL);
+    pf_jw_field_cstr(w, "reason", o->has_reason ? TaskStatus_Reason__str((int)o->reason) : NULL);
     pf_jw_field_cstr(w, "message", o->message);
     pf_jw_field_cstr(w, "agent_id", o->agent_id);
     field_time(w, "started_at", o->started_ms);

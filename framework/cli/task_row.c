@@ -52,7 +52,7 @@ const struct pf_columns pf_task_columns = PF_COLUMNS(columns);
 static void status_cells(struct TaskStatus s, struct pf_cell *row)
 {
     if (TaskStatus__has_reason(s)) {
-        const char *reason = TaskStatus_Reason__str(TaskStatus_reason(s));
+        const char *reason = TaskStatus_Reason__str((int)TaskStatus_reason(s));
         pf_cell_name(&row[T_REASON], pf_str(reason != NULL ? reason : "REASON_UNKNOWN"));
     }
     pf_cell_name(&row[T_MESSAGE], TaskStatus_message(s));
@@ -63,7 +63,7 @@ static void status_cells(struct TaskStatus s, struct pf_cell *row)
 
 void pf_task_row(struct pf_output *o, struct Task t, struct pf_cell *row)
 {
-    const char *state = TaskState__str(Task_state(t));
+    const char *state = TaskState__str((int)Task_state(t));
     pf_cell_text(&row[T_ID], TaskID_value(Task_task_id(t)));
     pf_cell_name(&row[T_NAME], Task_name(t));
     pf_cell_name(&row[T_STATE], pf_str(state != NULL ? state : "TASK_UNKNOWN"));
