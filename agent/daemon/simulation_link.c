@@ -106,8 +106,10 @@ static void link_down(struct sim_agent *a, const struct pf_err *why)
         s->has_leader = s->has_leader && s->leader_i != a->master_i;
         a->failures++;
     }
-    pf_log_rated(&s->link_rate, PF_LOG_WARN, "no link to a master", "master=%s agent=%s why=%s",
-                 s->master[a->master_i], a->self.id, why->msg);
+    if (why->code != PF_ECANCELED) { /* then it does not lead, or we are told to leave */
+        pf_log_rated(&s->link_rate, PF_LOG_WARN, "no link to a master",
+                     "master=%s agent=%s why=%s", s->master[a->master_i], a->self.id, why->msg);
+    }
     if (a->failures > 0) {
         a->master_i = (a->master_i + 1) % s->n_masters;
     }
