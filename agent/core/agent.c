@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The door of the agent's core: each event to the file that knows it, and the deadlines. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -51,8 +51,8 @@ struct pf_agent *pf_agent_create(const struct pf_agent_options *options)
 
 static void free_options(struct pf_agent_options *o)
 {
-    const char *const texts[] = {o->hostname,   o->address,  o->http_address, o->machine_id,
-                                 o->boot_id,    o->attributes, o->work_dir,   o->isolation,
+    const char *const texts[] = {o->hostname,     o->address,    o->http_address, o->machine_id,
+                                 o->boot_id,      o->attributes, o->work_dir,     o->isolation,
                                  o->default_user, o->task_user};
 
     for (size_t i = 0; i < PF_ARRAY_LEN(texts); i++) {
@@ -175,43 +175,21 @@ static void on_deadline(struct pf_agent *a)
 static void run_event(struct pf_agent *a, const struct pf_agent_event *ev)
 {
     switch (ev->type) {
-    case PF_AGENT_ROW:
-        ag_on_row(a, ev);
-        break;
-    case PF_AGENT_BOOT:
-        ag_on_boot(a);
-        break;
-    case PF_AGENT_LAUNCHER_UP:
-        ag_on_launcher_up(a, ev);
-        break;
-    case PF_AGENT_LAUNCHER_DOWN:
-        ag_on_launcher_down(a);
-        break;
-    case PF_AGENT_PROCESS:
-        ag_on_process(a, ev);
-        break;
-    case PF_AGENT_PROCESSES_END:
-        ag_on_processes_end(a);
-        break;
-    case PF_AGENT_SANDBOX:
-        ag_on_sandbox(a, ev);
-        break;
-    case PF_AGENT_PEER_UP:
-        on_peer_up(a, ev);
-        break;
-    case PF_AGENT_PEER_DOWN:
-        on_peer_down(a, ev);
-        break;
-    case PF_AGENT_MESSAGE:
-        on_message(a, ev);
-        break;
+    case PF_AGENT_ROW: ag_on_row(a, ev); break;
+    case PF_AGENT_BOOT: ag_on_boot(a); break;
+    case PF_AGENT_LAUNCHER_UP: ag_on_launcher_up(a, ev); break;
+    case PF_AGENT_LAUNCHER_DOWN: ag_on_launcher_down(a); break;
+    case PF_AGENT_PROCESS: ag_on_process(a, ev); break;
+    case PF_AGENT_PROCESSES_END: ag_on_processes_end(a); break;
+    case PF_AGENT_SANDBOX: ag_on_sandbox(a, ev); break;
+    case PF_AGENT_PEER_UP: on_peer_up(a, ev); break;
+    case PF_AGENT_PEER_DOWN: on_peer_down(a, ev); break;
+    case PF_AGENT_MESSAGE: on_message(a, ev); break;
     case PF_AGENT_DISK:
         a->free_bytes = ev->free_bytes;
         a->has_free_bytes = true;
         break;
-    case PF_AGENT_DEADLINE:
-        on_deadline(a);
-        break;
+    case PF_AGENT_DEADLINE: on_deadline(a); break;
     }
 }
 

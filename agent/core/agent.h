@@ -32,19 +32,19 @@ struct pf_agent_options {
     const char *task_user;    /* for launches of untrusted peers */
     bool allow_any_user, runs_as_root;
     uint64_t min_free_bytes;  /* refuse launches below */
-    int64_t resend_ms;        /* first resend of an unacknowledged update (10 s), doubling to 10 min */
+    int64_t resend_ms;        /* first resend of an update (10 s), doubling to 10 min */
     struct pf_sm_tracer tracer;
 };
 
 enum pf_agent_event_type {
     PF_AGENT_ROW = 1,        /* a recovered row */
     PF_AGENT_BOOT,           /* all rows are in; makes the identity when there was none */
-    PF_AGENT_LAUNCHER_UP,    /* connected: `launcher` is its hello; the daemon has sent LauncherList */
+    PF_AGENT_LAUNCHER_UP,    /* `launcher` is its hello; the daemon has sent LauncherList */
     PF_AGENT_LAUNCHER_DOWN,
     PF_AGENT_PROCESS,        /* a LauncherProcess: started, failed, exited, or entry of the list */
     PF_AGENT_PROCESSES_END,  /* the list is complete: what it lacks the launcher does not know */
     PF_AGENT_SANDBOX,        /* outcome of ACT_SANDBOX */
-    PF_AGENT_PEER_UP,        /* a client, or (`is_master`) our link to a master: `hello` is its Welcome */
+    PF_AGENT_PEER_UP,        /* a client, or (`is_master`) our link to a master */
     PF_AGENT_PEER_DOWN,
     PF_AGENT_MESSAGE,
     PF_AGENT_DISK,           /* free bytes of the work directory, measured now and then */
@@ -152,7 +152,8 @@ void pf_agent_check(const struct pf_agent *a);
 const char *pf_agent_id(const struct pf_agent *a);
 
 struct pf_agent_stats {
-    uint64_t n_tasks_live, n_tasks_ended, n_updates_pending, launches, refused, updates_sent, resends;
+    uint64_t n_tasks_live, n_tasks_ended, n_updates_pending;
+    uint64_t launches, refused, updates_sent, resends;
     uint64_t bad_messages; /* unknown, malformed, of a stale epoch, not allowed */
     uint64_t epoch;
     bool registered, launcher_up;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The invariants of the agent's core: every index agrees with every other, and free + counted tasks
  * = total. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 static void check_updates(const struct pf_agent *a, const struct task *t, uint32_t *n)
 {
     const struct update *u = NULL;
     int64_t last = -1;
 
-    TAILQ_FOREACH(u, &t->updates, link) {
+    TAILQ_FOREACH(u, &t->updates, link)
+    {
         PF_ASSERT(u->task == t);
         PF_ASSERT((int64_t)u->number > last);
         PF_ASSERT(u->number < t->next_update);
@@ -20,10 +21,10 @@ static void check_updates(const struct pf_agent *a, const struct task *t, uint32
 
 static void check_timer(const struct pf_agent *a, const struct task *t)
 {
-    bool wanted = t->expire_at != AGENT_NEVER ||
-                  (ag_launcher_is_ready(a) &&
-                   (t->kill_at != AGENT_NEVER || t->complete_at != AGENT_NEVER)) ||
-                  (ag_is_registered(a) && t->resend_at != AGENT_NEVER);
+    bool wanted =
+        t->expire_at != AGENT_NEVER ||
+        (ag_launcher_is_ready(a) && (t->kill_at != AGENT_NEVER || t->complete_at != AGENT_NEVER)) ||
+        (ag_is_registered(a) && t->resend_at != AGENT_NEVER);
 
     PF_ASSERT(!wanted || pf_heap_has(&t->timer));
 }
@@ -55,7 +56,8 @@ static void check_tasks(const struct pf_agent *a)
     const struct task *t = NULL;
     uint32_t n_live = 0, n_running = 0, n_uncounted = 0, n_updates = 0;
 
-    TAILQ_FOREACH(t, &a->live, link) {
+    TAILQ_FOREACH(t, &a->live, link)
+    {
         check_live(a, t);
         check_timer(a, t);
         check_updates(a, t, &n_updates);
@@ -85,7 +87,8 @@ static void check_history(const struct pf_agent *a)
     const struct task *t = NULL;
     uint32_t n = 0;
 
-    TAILQ_FOREACH(t, &a->history, link) {
+    TAILQ_FOREACH(t, &a->history, link)
+    {
         PF_ASSERT(t->in_history && ag_task_is_ended(t) && t->fw == NULL);
         PF_ASSERT(TAILQ_EMPTY(&t->updates) && t->summary == NULL && t->info == NULL);
         PF_ASSERT(pf_map_get(&a->by_launch, t->launch.b, sizeof t->launch.b) == t);
@@ -101,7 +104,8 @@ static void check_frameworks(const struct pf_agent *a)
     const struct framework *fw = NULL;
     uint32_t cursor = 0, n_idle = 0, n_tasks = 0;
 
-    TAILQ_FOREACH(fw, &a->idle, link) {
+    TAILQ_FOREACH(fw, &a->idle, link)
+    {
         PF_ASSERT(fw->n_tasks == 0 && !fw->stored);
         n_idle++;
     }

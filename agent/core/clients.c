@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Peers that come to the agent itself: readers of output, writers of standard input, operators.
  * Each request gets one reply; those about files are answered by the daemon. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/limits.h"
 

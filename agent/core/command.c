@@ -2,7 +2,7 @@
 /* The program, arguments and environment of a command task, by the rules of Mesos's command
  * executor. The agent's own environment is not inherited; what CommandInfo sets wins over what the
  * agent says. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/limits.h"
 
@@ -15,7 +15,7 @@ struct env {
     struct pf_map by_name; /* to the entry's place + 1, as a pointer into `slots` */
     struct env_var {
         struct pf_str name, value;
-    } *var;
+    } * var;
     uint32_t n;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a task ends, and what is said of it. The rows of the end come first; then the master is told,
  * the launcher may forget it, and readers of its output reach the end. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include <errno.h>
 
@@ -47,12 +47,9 @@ void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, con
 static void explain_kill(const struct task *t, struct ending *e)
 {
     switch ((enum kill_reason)t->kill_reason) {
-    case KILL_NONE:
-        break;
+    case KILL_NONE: break;
     case KILL_REQUEST:
-    case KILL_TEARDOWN:
-        e->state = TaskState_TASK_KILLED;
-        break;
+    case KILL_TEARDOWN: e->state = TaskState_TASK_KILLED; break;
     case KILL_COMPLETION:
         e->state = TaskState_TASK_FAILED;
         e->has_reason = true;
@@ -63,8 +60,7 @@ static void explain_kill(const struct task *t, struct ending *e)
 
 /* `wait_status` as wait(2) gives it on Linux: low 7 bits the signal, bit 7 a core dump, then the
  * exit status. */
-void ag_task_end_status(struct pf_agent *a, struct task *t, int32_t wait_status,
-                        int64_t at_wall_ms)
+void ag_task_end_status(struct pf_agent *a, struct task *t, int32_t wait_status, int64_t at_wall_ms)
 {
     struct pf_arena *arena = pf_turn_arena(a->turn);
     struct ending e = {.at_wall_ms = at_wall_ms};
@@ -121,8 +117,8 @@ void ag_task_end_killed_early(struct pf_agent *a, struct task *t)
 
 static struct pf_str command_name(const struct task *t)
 {
-    struct CommandInfo c = TaskInfo_command(
-        TaskInfo__from_bytes((struct pf_bytes){t->info, t->info_len}));
+    struct CommandInfo c =
+        TaskInfo_command(TaskInfo__from_bytes((struct pf_bytes){t->info, t->info_len}));
 
     if (CommandInfo__has_script(c)) {
         return PF_STR("./script");
@@ -147,8 +143,8 @@ void ag_task_end_unborn(struct pf_agent *a, struct task *t, int error, struct pf
     if (pf_str_is(stage, "exec")) {
         e.has_exit = true;
         e.exit_status = error == ENOENT || error == ENOTDIR ? 127 : 126;
-        e.text = pf_arena_printf(arena, "Cannot execute %.*s: %s", PF_STR_ARG(command_name(t)),
-                                 text);
+        e.text =
+            pf_arena_printf(arena, "Cannot execute %.*s: %s", PF_STR_ARG(command_name(t)), text);
     } else if (pf_str_is(stage, "user")) {
         e.text = pf_arena_printf(arena, "User %s does not exist on the agent (%s)",
                                  t->user ? t->user : "", text);
@@ -161,11 +157,11 @@ void ag_task_end_unborn(struct pf_agent *a, struct task *t, int error, struct pf
                                  PF_STR_ARG(cwd), text);
     } else if (pf_str_is(stage, "mkdir") || pf_str_is(stage, "chown") ||
                pf_str_is(stage, "script")) {
-        e.text = pf_arena_printf(arena, "Cannot make the sandbox (%.*s): %s", PF_STR_ARG(stage),
-                                 text);
+        e.text =
+            pf_arena_printf(arena, "Cannot make the sandbox (%.*s): %s", PF_STR_ARG(stage), text);
     } else {
-        e.text = pf_arena_printf(arena, "Cannot start the command (%.*s): %s", PF_STR_ARG(stage),
-                                 text);
+        e.text =
+            pf_arena_printf(arena, "Cannot start the command (%.*s): %s", PF_STR_ARG(stage), text);
     }
     if (t->kill_reason != KILL_NONE) {
         e.state = TaskState_TASK_KILLED;

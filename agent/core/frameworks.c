@@ -2,7 +2,7 @@
 /* Frameworks that have, or lately had, tasks here. Their infos are told to a new leader, which
  * learns from them what it did not store. One without a task is kept in memory only, because the
  * leader sends an info once per registration. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -28,7 +28,8 @@ void ag_framework_set_info(struct framework *fw, struct pf_bytes bytes)
 {
     struct FrameworkInfo info = FrameworkInfo__from_bytes(bytes);
 
-    if (bytes.len == 0 || (bytes.len == fw->info_len && memcmp(bytes.at, fw->info, bytes.len) == 0)) {
+    if (bytes.len == 0 ||
+        (bytes.len == fw->info_len && memcmp(bytes.at, fw->info, bytes.len) == 0)) {
         return;
     }
     pf_free(fw->info);

@@ -2,7 +2,7 @@
 /* Kills: asked for by a KILL, by the end of a framework, or by a task's own time limit. First a
  * signal to its processes, then SIGKILL when the grace has passed. A later kill only shortens the
  * grace. What was asked is stored, so that a restarted agent goes on with it. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 static void act_signal(struct pf_agent *a, const struct task *t, int signal)
 {
@@ -56,8 +56,8 @@ void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, i
                   int signal)
 {
     bool is_first = t->kill_reason == KILL_NONE;
-    bool may_run = t->phase == START_SENT ||
-                   (t->phase == START_NONE && t->run.state == RunState_STARTING);
+    bool may_run =
+        t->phase == START_SENT || (t->phase == START_NONE && t->run.state == RunState_STARTING);
 
     if (ag_task_is_ended(t) || !record_kill(a, t, reason, grace_ms, signal)) {
         return;
@@ -84,8 +84,7 @@ void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, i
         ag_task_kill_advance(a, t);
         break;
     case RunState_NONE:
-    case RunState_ENDED:
-        break;
+    case RunState_ENDED: break;
     }
     ag_task_rearm(a, t);
 }

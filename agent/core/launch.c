@@ -3,7 +3,7 @@
  * the launcher. While there is no launcher, accepted tasks wait. The row that is stored before the
  * sandbox names the launcher that is meant to start the task, so that after a crash its list tells
  * whether it did. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/alloc.h"
 

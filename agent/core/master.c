@@ -2,7 +2,7 @@
 /* Links to masters. The agent obeys the leader with the highest epoch of its incarnation, and has
  * stored that pair before it says so; older ones are told and left. It registers with all its tasks
  * in batches, and asks again after a refusal. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -98,10 +98,10 @@ static void send_batch(struct pf_agent *a)
     }
     a->batches_open = a->batch_next != NULL;
     struct pf_ref body = AgentTasks__put(b, &(struct AgentTasks__args){
-                                               .frameworks = {frameworks, n_frameworks},
-                                               .tasks = {tasks, n_tasks},
-                                               .last = !a->batches_open,
-                                           });
+                                                .frameworks = {frameworks, n_frameworks},
+                                                .tasks = {tasks, n_tasks},
+                                                .last = !a->batches_open,
+                                            });
 
     ag_send(a, a->leader, b, Body_AgentTasks, body, 0);
 }
@@ -150,9 +150,9 @@ static void refuse_leader(struct pf_agent *a, const struct master_link *l)
     char uuid[PF_UUID_TEXT_LEN + 1];
 
     pf_uuid_format(a->incarnation, uuid);
-    struct pf_str text = pf_arena_printf(pf_turn_arena(a->turn),
-                                         "agent %s obeys epoch %llu of incarnation %s", a->id,
-                                         (unsigned long long)a->epoch, uuid);
+    struct pf_str text =
+        pf_arena_printf(pf_turn_arena(a->turn), "agent %s obeys epoch %llu of incarnation %s",
+                        a->id, (unsigned long long)a->epoch, uuid);
     struct pf_ref body = Goodbye__put(b, &(struct Goodbye__args){.reason = text});
 
     a->n_bad++;
@@ -251,7 +251,8 @@ static void registered(struct pf_agent *a)
     }
     link_move(a, LINK_REGISTERED, "accepted");
     a->register_at = AGENT_NEVER;
-    TAILQ_FOREACH(t, &a->live, link) {
+    TAILQ_FOREACH(t, &a->live, link)
+    {
         if (!TAILQ_EMPTY(&t->updates)) {
             t->resend_ms = a->opt.resend_ms;
             t->resend_at = a->now_ms;

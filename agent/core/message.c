@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Envelopes of what the agent sends. Every one names the incarnation and the epoch that it obeys. */
-#include "agent/core/agent_internal.h"
+/* Envelopes of what the agent sends. Each names the incarnation and epoch that it obeys. */
+#include "agent/core/calls_internal.h"
 
 static struct pf_bytes held_incarnation(const struct pf_agent *a)
 {
@@ -40,29 +40,31 @@ void ag_reply(struct pf_agent *a, uint64_t peer, uint64_t request_id, enum Reply
     }
     struct pf_fb_builder *b = pf_turn_builder(a->turn);
 
-    send_reply(a, peer, b, &(struct Envelope__args){
-                               .incarnation = held_incarnation(a),
-                               .epoch = a->epoch,
-                               .request_id = request_id,
-                               .is_reply = true,
-                               .code = code,
-                               .text = text,
-                               .body_type = Body_Reply,
-                               .body = Reply__put(b, &(struct Reply__args){0}),
-                           });
+    send_reply(a, peer, b,
+               &(struct Envelope__args){
+                   .incarnation = held_incarnation(a),
+                   .epoch = a->epoch,
+                   .request_id = request_id,
+                   .is_reply = true,
+                   .code = code,
+                   .text = text,
+                   .body_type = Body_Reply,
+                   .body = Reply__put(b, &(struct Reply__args){0}),
+               });
 }
 
-void ag_reply_body(struct pf_agent *a, uint64_t peer, uint64_t request_id,
-                   struct pf_fb_builder *b, enum Body type, struct pf_ref body)
+void ag_reply_body(struct pf_agent *a, uint64_t peer, uint64_t request_id, struct pf_fb_builder *b,
+                   enum Body type, struct pf_ref body)
 {
-    send_reply(a, peer, b, &(struct Envelope__args){
-                               .incarnation = held_incarnation(a),
-                               .epoch = a->epoch,
-                               .request_id = request_id,
-                               .is_reply = true,
-                               .body_type = type,
-                               .body = body,
-                           });
+    send_reply(a, peer, b,
+               &(struct Envelope__args){
+                   .incarnation = held_incarnation(a),
+                   .epoch = a->epoch,
+                   .request_id = request_id,
+                   .is_reply = true,
+                   .body_type = type,
+                   .body = body,
+               });
 }
 
 bool ag_uuid_of(struct pf_bytes bytes, struct pf_uuid *out)

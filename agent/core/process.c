@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the launcher tells: its list after each connect, starts, failures and ends. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -74,9 +74,7 @@ static void task_is_running(struct pf_agent *a, struct task *t, struct LauncherP
 {
     switch ((enum RunState)t->run.state) {
     case RunState_ACCEPTED:
-    case RunState_STARTING:
-        task_runs(a, t, p);
-        break;
+    case RunState_STARTING: task_runs(a, t, p); break;
     case RunState_RUNNING:
     case RunState_KILLING:
         if (t->pid != LauncherProcess_pid(p) || t->start_time != LauncherProcess_start_time(p)) {
@@ -86,8 +84,7 @@ static void task_is_running(struct pf_agent *a, struct task *t, struct LauncherP
         }
         break;
     case RunState_NONE:
-    case RunState_ENDED:
-        break;
+    case RunState_ENDED: break;
     }
     if (t->run.state == RunState_RUNNING && t->kill_reason != KILL_NONE) {
         ag_task_move(a, t, RunState_KILLING, "kill was asked before");
@@ -132,12 +129,8 @@ void ag_on_process(struct pf_agent *a, const struct pf_agent_event *ev)
     case LauncherState_STARTING:
         t->phase = START_SENT; /* it has it: what comes of it will be told */
         break;
-    case LauncherState_RUNNING:
-        task_is_running(a, t, p);
-        break;
-    case LauncherState_EXITED:
-        task_has_exited(a, t, p);
-        break;
+    case LauncherState_RUNNING: task_is_running(a, t, p); break;
+    case LauncherState_EXITED: task_has_exited(a, t, p); break;
     case LauncherState_FAILED:
         if (t->run.state == RunState_RUNNING || t->run.state == RunState_KILLING) {
             a->n_bad++; /* it said that it ran */
@@ -147,8 +140,7 @@ void ag_on_process(struct pf_agent *a, const struct pf_agent_event *ev)
             ag_task_end_unborn(a, t, LauncherProcess_error(p), LauncherProcess_stage(p));
         }
         break;
-    case LauncherState_UNKNOWN:
-        break;
+    case LauncherState_UNKNOWN: break;
     }
 }
 
@@ -194,19 +186,14 @@ void ag_on_processes_end(struct pf_agent *a)
             continue;
         }
         switch ((enum RunState)t->run.state) {
-        case RunState_ACCEPTED:
-            ag_task_begin(a, t);
-            break;
-        case RunState_STARTING:
-            resolve_start(a, t);
-            break;
+        case RunState_ACCEPTED: ag_task_begin(a, t); break;
+        case RunState_STARTING: resolve_start(a, t); break;
         case RunState_RUNNING:
         case RunState_KILLING:
             ag_task_end_unknown(a, t, "The launcher does not know it, exit status unknown");
             break;
         case RunState_NONE:
-        case RunState_ENDED:
-            break;
+        case RunState_ENDED: break;
         }
     }
 }

@@ -2,7 +2,7 @@
 /* From stored rows back to tables: first the rows in key order (tasks before their updates before
  * their infos), then BOOT decides who this agent is and what became of its tasks as far as that
  * shows without the launcher. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/alloc.h"
 #include "common/base/limits.h"
@@ -16,15 +16,16 @@ static void restore_identity(struct pf_agent *a, struct Row_AgentIdentity row)
         return;
     }
     pf_uuid_format(uuid, a->id);
-    a->row_machine_id = pf_strndup(Row_AgentIdentity_machine_id(row).at,
-                                   Row_AgentIdentity_machine_id(row).len);
+    a->row_machine_id =
+        pf_strndup(Row_AgentIdentity_machine_id(row).at, Row_AgentIdentity_machine_id(row).len);
     a->row_boot_id =
         pf_strndup(Row_AgentIdentity_boot_id(row).at, Row_AgentIdentity_boot_id(row).len);
     (void)ag_uuid_of(Row_AgentIdentity_incarnation(row), &a->incarnation);
     a->epoch = Row_AgentIdentity_epoch(row);
 }
 
-static void restore_framework(struct pf_agent *a, struct pf_bytes key, struct Row_AgentFramework row)
+static void restore_framework(struct pf_agent *a, struct pf_bytes key,
+                              struct Row_AgentFramework row)
 {
     struct pf_str id = {(const char *)key.at, key.len};
 
@@ -67,8 +68,7 @@ static void restore_task(struct pf_agent *a, struct pf_bytes key, struct Row_Age
     }
     t->next_update = Row_AgentTask_next_update(row);
     if (Row_AgentTask_launcher(row).at) {
-        t->launcher =
-            pf_strndup(Row_AgentTask_launcher(row).at, Row_AgentTask_launcher(row).len);
+        t->launcher = pf_strndup(Row_AgentTask_launcher(row).at, Row_AgentTask_launcher(row).len);
     }
     ag_framework_join(a, t, ag_framework_need(a, Row_AgentTask_framework_id(row)));
 }
@@ -110,24 +110,12 @@ void ag_on_row(struct pf_agent *a, const struct pf_agent_event *ev)
 
     PF_ASSERT(!a->booted);
     switch ((enum AgentTable)ev->row.table) {
-    case AgentTable_META:
-        restore_identity(a, Row_AgentIdentity__root(row));
-        break;
-    case AgentTable_FRAMEWORKS:
-        restore_framework(a, key, Row_AgentFramework__root(row));
-        break;
-    case AgentTable_TASKS:
-        restore_task(a, key, Row_AgentTask__root(row));
-        break;
-    case AgentTable_UPDATES:
-        is_known = restore_update(a, key, Row_AgentUpdate__root(row));
-        break;
-    case AgentTable_INFOS:
-        is_known = restore_info(a, key, Row_AgentTaskInfo__root(row));
-        break;
-    case AgentTable_NONE:
-        is_known = false;
-        break;
+    case AgentTable_META: restore_identity(a, Row_AgentIdentity__root(row)); break;
+    case AgentTable_FRAMEWORKS: restore_framework(a, key, Row_AgentFramework__root(row)); break;
+    case AgentTable_TASKS: restore_task(a, key, Row_AgentTask__root(row)); break;
+    case AgentTable_UPDATES: is_known = restore_update(a, key, Row_AgentUpdate__root(row)); break;
+    case AgentTable_INFOS: is_known = restore_info(a, key, Row_AgentTaskInfo__root(row)); break;
+    case AgentTable_NONE: is_known = false; break;
     }
     if (!is_known) {
         a->n_bad++;
@@ -165,7 +153,8 @@ static void forget_all(struct pf_agent *a)
 
     while ((t = TAILQ_FIRST(&a->live)) != NULL) {
         struct update *u = NULL;
-        TAILQ_FOREACH(u, &t->updates, link) {
+        TAILQ_FOREACH(u, &t->updates, link)
+        {
             ag_row_del_update(a, u);
         }
         ag_row_del_task(a, t);
@@ -219,7 +208,8 @@ static void settle_task(struct pf_agent *a, struct task *t)
     if (!t->name) { /* its info is missing: nobody could be told of it */
         a->n_bad++;
         struct update *u = NULL;
-        TAILQ_FOREACH(u, &t->updates, link) {
+        TAILQ_FOREACH(u, &t->updates, link)
+        {
             ag_row_del_update(a, u);
         }
         ag_row_del_task(a, t);
@@ -234,8 +224,8 @@ static void settle_task(struct pf_agent *a, struct task *t)
     if (t->kill_reason != KILL_NONE) {
         t->kill_at = a->now_ms + remaining_ms(a, t->kill_wall_ms, AGENT_GRACE_MAX_MS);
     } else if (t->completion_ms != AGENT_NEVER && t->started_ms > 0) {
-        t->complete_at = a->now_ms + remaining_ms(a, t->started_ms + t->completion_ms,
-                                                  t->completion_ms);
+        t->complete_at =
+            a->now_ms + remaining_ms(a, t->started_ms + t->completion_ms, t->completion_ms);
     }
     if (t->old_boot && t->run.state != RunState_ACCEPTED) {
         ag_task_end_unknown(a, t, "The machine rebooted, exit status unknown");
@@ -263,7 +253,8 @@ void ag_on_boot(struct pf_agent *a)
     PF_ASSERT(!a->booted);
     a->booted = true;
     settle_identity(a);
-    TAILQ_FOREACH(t, &a->live, link) {
+    TAILQ_FOREACH(t, &a->live, link)
+    {
         pf_ptrs_push(&tasks, t);
     }
     pf_ptrs_sort(&tasks, cmp_accepted);
@@ -276,7 +267,8 @@ void ag_on_boot(struct pf_agent *a)
         settle_task(a, tasks.at[i]);
     }
     tasks.len = 0;
-    TAILQ_FOREACH(t, &a->live, link) {
+    TAILQ_FOREACH(t, &a->live, link)
+    {
         pf_ptrs_push(&tasks, t);
     }
     settle_history(a, &tasks);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's stored rows as they are written: AgentTable and the keys of schemas/rows.fbs. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 enum { UPDATE_KEY_BYTES = 20 };
 
@@ -112,8 +112,7 @@ void ag_row_put_task(struct pf_agent *a, const struct task *t)
 void ag_row_put_info(struct pf_agent *a, const struct task *t, struct pf_bytes info)
 {
     struct pf_fb_builder *b = pf_turn_builder(a->turn);
-    struct pf_ref root =
-        Row_AgentTaskInfo__put(b, &(struct Row_AgentTaskInfo__args){.info = info});
+    struct pf_ref root = Row_AgentTaskInfo__put(b, &(struct Row_AgentTaskInfo__args){.info = info});
 
     pf_turn_put(a->turn, AgentTable_INFOS, launch_key(t),
                 pf_msg_bytes(Row_AgentTaskInfo__finish(b, root)));

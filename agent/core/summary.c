@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a leader is told of a task when the agent registers: a Task. The part of it that never
  * changes is kept as one small buffer; ids, times and states are added when it is told. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/limits.h"
 
@@ -35,8 +35,8 @@ static struct pf_str shown_command(struct pf_arena *arena, struct CommandInfo c)
             len--; /* not in the middle of a character */
         }
     }
-    out = pf_arena_strdup(arena, (struct pf_str){len > 0 ? (const char *)text.data : "",
-                                                 (uint32_t)len});
+    out = pf_arena_strdup(arena,
+                          (struct pf_str){len > 0 ? (const char *)text.data : "", (uint32_t)len});
     pf_buf_fini(&text);
     return out;
 }
@@ -101,17 +101,14 @@ struct pf_msg ag_summary_build(struct pf_agent *a, struct TaskInfo info)
 static enum TaskState latest_state(const struct task *t)
 {
     switch ((enum RunState)t->run.state) {
-    case RunState_RUNNING:
-        return TaskState_TASK_RUNNING;
+    case RunState_RUNNING: return TaskState_TASK_RUNNING;
     case RunState_KILLING:
         return t->fw->wants_killing && t->kill_reason == KILL_REQUEST ? TaskState_TASK_KILLING
-                                                                     : TaskState_TASK_RUNNING;
-    case RunState_ENDED:
-        return (enum TaskState)t->final_state;
+                                                                      : TaskState_TASK_RUNNING;
+    case RunState_ENDED: return (enum TaskState)t->final_state;
     case RunState_NONE:
     case RunState_ACCEPTED:
-    case RunState_STARTING:
-        break;
+    case RunState_STARTING: break;
     }
     return TaskState_TASK_STAGING;
 }
@@ -127,8 +124,7 @@ static struct pf_refs put_statuses(struct pf_agent *a, struct pf_fb_builder *b,
     }
     struct pf_ref *ref = pf_arena_alloc(pf_turn_arena(a->turn), sizeof *ref);
 
-    *ref = TaskStatus__copy(
-        b, TaskStatus__from_bytes((struct pf_bytes){last->status, last->len}));
+    *ref = TaskStatus__copy(b, TaskStatus__from_bytes((struct pf_bytes){last->status, last->len}));
     return (struct pf_refs){ref, 1};
 }
 

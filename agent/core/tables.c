@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The states of a task and of the link to the leader, and texts of numbers that the kernel gives. */
-#include "agent/core/agent_internal.h"
+/* The states of a task and of the link to the leader, and texts for numbers of the kernel. */
+#include "agent/core/calls_internal.h"
 
 #include <errno.h>
 
@@ -9,10 +9,8 @@
 /* Numbers are those of RunState. Recovery may begin in any of them. */
 static const struct pf_sm_state run_states[] = {
     [RunState_NONE] = {"none", 0, 0},
-    [RunState_ACCEPTED] = {"accepted", PF_SM_INITIAL,
-                           MAY(RunState_STARTING) | MAY(RunState_ENDED)},
-    [RunState_STARTING] = {"starting", PF_SM_INITIAL,
-                           MAY(RunState_RUNNING) | MAY(RunState_ENDED)},
+    [RunState_ACCEPTED] = {"accepted", PF_SM_INITIAL, MAY(RunState_STARTING) | MAY(RunState_ENDED)},
+    [RunState_STARTING] = {"starting", PF_SM_INITIAL, MAY(RunState_RUNNING) | MAY(RunState_ENDED)},
     [RunState_RUNNING] = {"running", PF_SM_INITIAL, MAY(RunState_KILLING) | MAY(RunState_ENDED)},
     [RunState_KILLING] = {"killing", PF_SM_INITIAL, MAY(RunState_ENDED)},
     [RunState_ENDED] = {"ended", PF_SM_INITIAL | PF_SM_FINAL, 0},
@@ -62,13 +60,37 @@ static const struct number_text errno_texts[] = {
 
 /* What strsignal says on Linux, by number (the same on x86 and ARM). */
 static const char *const signal_texts[] = {
-    "Unknown signal 0", "Hangup", "Interrupt", "Quit", "Illegal instruction",
-    "Trace/breakpoint trap", "Aborted", "Bus error", "Floating point exception", "Killed",
-    "User defined signal 1", "Segmentation fault", "User defined signal 2", "Broken pipe",
-    "Alarm clock", "Terminated", "Stack fault", "Child exited", "Continued", "Stopped (signal)",
-    "Stopped", "Stopped (tty input)", "Stopped (tty output)", "Urgent I/O condition",
-    "CPU time limit exceeded", "File size limit exceeded", "Virtual timer expired",
-    "Profiling timer expired", "Window changed", "I/O possible", "Power failure",
+    "Unknown signal 0",
+    "Hangup",
+    "Interrupt",
+    "Quit",
+    "Illegal instruction",
+    "Trace/breakpoint trap",
+    "Aborted",
+    "Bus error",
+    "Floating point exception",
+    "Killed",
+    "User defined signal 1",
+    "Segmentation fault",
+    "User defined signal 2",
+    "Broken pipe",
+    "Alarm clock",
+    "Terminated",
+    "Stack fault",
+    "Child exited",
+    "Continued",
+    "Stopped (signal)",
+    "Stopped",
+    "Stopped (tty input)",
+    "Stopped (tty output)",
+    "Urgent I/O condition",
+    "CPU time limit exceeded",
+    "File size limit exceeded",
+    "Virtual timer expired",
+    "Profiling timer expired",
+    "Window changed",
+    "I/O possible",
+    "Power failure",
     "Bad system call",
 };
 

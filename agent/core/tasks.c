@@ -2,7 +2,7 @@
 /* The tables of tasks: by launch uuid, by name, live ones in the order of acceptance, ended and
  * acknowledged ones as history. A live task keeps a summary of its TaskInfo; the TaskInfo itself is
  * held until the task runs. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/alloc.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Update streams: for each task its updates in order, each stored before it is sent, one on its way
  * at a time, sent again until it is acknowledged by its uuid. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -32,8 +32,7 @@ void ag_update_send_head(struct pf_agent *a, struct task *t)
     const struct update *last = TAILQ_LAST(&t->updates, update_list);
 
     send_update(a, (struct pf_bytes){u->status, u->len}, ag_task_framework_id(t),
-                (struct pf_bytes){t->launch.b, sizeof t->launch.b}, t,
-                (enum TaskState)last->state);
+                (struct pf_bytes){t->launch.b, sizeof t->launch.b}, t, (enum TaskState)last->state);
     a->n_sent++;
     t->resend_at = a->now_ms + t->resend_ms;
     t->resend_ms = t->resend_ms * 2 < AGENT_RESEND_MAX_MS ? t->resend_ms * 2 : AGENT_RESEND_MAX_MS;
@@ -111,8 +110,8 @@ void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state, con
     bool is_first = TAILQ_EMPTY(&t->updates);
     struct pf_msg status = build_status(a, t, state, e, &uuid);
 
-    ag_row_put_update(a, update_enqueue(a, t, t->next_update, uuid, (int32_t)state,
-                                        pf_msg_bytes(status)));
+    ag_row_put_update(
+        a, update_enqueue(a, t, t->next_update, uuid, (int32_t)state, pf_msg_bytes(status)));
     if (is_first) {
         t->resend_ms = a->opt.resend_ms;
         ag_update_send_head(a, t);
@@ -120,8 +119,7 @@ void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state, con
 }
 
 /* One of a recovered row; false: it is not one of ours. */
-bool ag_update_restore(struct pf_agent *a, struct task *t, uint32_t number,
-                       struct pf_bytes bytes)
+bool ag_update_restore(struct pf_agent *a, struct task *t, uint32_t number, struct pf_bytes bytes)
 {
     struct TaskStatus status = TaskStatus__from_bytes(bytes);
     struct pf_uuid uuid;
@@ -168,8 +166,7 @@ void ag_on_acknowledge(struct pf_agent *a, struct AgentAcknowledge ack)
     }
     struct task *t = u->task;
 
-    if (u != TAILQ_FIRST(&t->updates) ||
-        !pf_str_eq(AgentAcknowledge_task_id(ack), ag_task_id(t)) ||
+    if (u != TAILQ_FIRST(&t->updates) || !pf_str_eq(AgentAcknowledge_task_id(ack), ag_task_id(t)) ||
         !pf_str_eq(AgentAcknowledge_framework_id(ack), ag_task_framework_id(t))) {
         a->n_bad++;
         return;
@@ -196,7 +193,8 @@ void ag_updates_tell_gone(struct pf_agent *a, struct AgentKill kill, const struc
     struct TaskStatus__args args = {
         .task_id = TaskID__put(b, &(struct TaskID__args){.value = id}),
         .state = PF_OPT(state),
-        .message = past ? PF_STR("The task has ended before") : PF_STR("Task is unknown to the agent"),
+        .message =
+            past ? PF_STR("The task has ended before") : PF_STR("Task is unknown to the agent"),
         .source = PF_OPT(TaskStatus_Source_SOURCE_AGENT),
         .reason = PF_OPT(TaskStatus_Reason_REASON_RECONCILIATION),
         .agent_id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)}),

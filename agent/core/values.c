@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Resources and attributes between Mesos's messages and our own form. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 
 #include "common/base/limits.h"
 
@@ -30,8 +30,7 @@ static int add_resource(struct Resource r, struct pf_resources *to, struct pf_er
         }
         return rc;
     }
-    case Value_Type_TEXT:
-        break;
+    case Value_Type_TEXT: break;
     }
     return pf_err_set(err, PF_EINVAL, "resource %.*s has no amount", PF_STR_ARG(name));
 }
@@ -115,8 +114,7 @@ static struct pf_ref put_set(struct pf_fb_builder *b, struct pf_arena *arena,
 struct pf_refs ag_put_resources(struct pf_fb_builder *b, struct pf_arena *arena,
                                 const struct pf_resources *r)
 {
-    struct pf_ref *refs =
-        pf_arena_alloc(arena, (PF_RES_SCALAR_COUNT + r->n_items) * sizeof *refs);
+    struct pf_ref *refs = pf_arena_alloc(arena, (PF_RES_SCALAR_COUNT + r->n_items) * sizeof *refs);
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < PF_RES_SCALAR_COUNT; i++) {
@@ -127,22 +125,15 @@ struct pf_refs ag_put_resources(struct pf_fb_builder *b, struct pf_arena *arena,
     for (uint32_t i = 0; i < r->n_items; i++) {
         const struct pf_res_item *item = &r->item[i];
         switch (item->kind) {
-        case PF_RES_KIND_SCALAR:
-            refs[n++] = put_scalar(b, pf_str(item->name), item->milli);
-            break;
-        case PF_RES_KIND_RANGES:
-            refs[n++] = put_ranges(b, arena, item);
-            break;
-        case PF_RES_KIND_SET:
-            refs[n++] = put_set(b, arena, item);
-            break;
+        case PF_RES_KIND_SCALAR: refs[n++] = put_scalar(b, pf_str(item->name), item->milli); break;
+        case PF_RES_KIND_RANGES: refs[n++] = put_ranges(b, arena, item); break;
+        case PF_RES_KIND_SET: refs[n++] = put_set(b, arena, item); break;
         }
     }
     return (struct pf_refs){refs, n};
 }
 
-static struct pf_ref put_attribute(struct pf_fb_builder *b, struct pf_str name,
-                                   struct pf_str value)
+static struct pf_ref put_attribute(struct pf_fb_builder *b, struct pf_str name, struct pf_str value)
 {
     int64_t milli = 0;
 
@@ -166,8 +157,7 @@ static struct pf_ref put_attribute(struct pf_fb_builder *b, struct pf_str name,
 
 /* A number is a SCALAR, all else TEXT; parts without a name are left out (the daemon refuses them
  * at its start). */
-struct pf_refs ag_put_attributes(struct pf_fb_builder *b, struct pf_arena *arena,
-                                 const char *text)
+struct pf_refs ag_put_attributes(struct pf_fb_builder *b, struct pf_arena *arena, const char *text)
 {
     struct pf_ref *refs = pf_arena_alloc(arena, PF_ATTRIBUTES_MAX * sizeof *refs);
     uint32_t n = 0;
@@ -179,8 +169,8 @@ struct pf_refs ag_put_attributes(struct pf_fb_builder *b, struct pf_arena *arena
         if (colon && colon > p) {
             struct pf_str name = {p, (uint32_t)(colon - p)};
             struct pf_str value = {colon + 1, (uint32_t)(len - name.len - 1)};
-            refs[n++] = put_attribute(b, pf_arena_strdup(arena, name),
-                                      pf_arena_strdup(arena, value));
+            refs[n++] =
+                put_attribute(b, pf_arena_strdup(arena, name), pf_arena_strdup(arena, value));
         }
         p += len + (p[len] == ';');
     }

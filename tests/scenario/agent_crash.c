@@ -9,8 +9,8 @@ enum { N_TASKS = 5 };
 struct story {
     struct agent_sim *s;
     uint32_t n_crashes;
-    bool launcher_dies;      /* with each crash */
-    uint64_t next_crash_in;  /* operations after a restart, 0 = no more */
+    bool launcher_dies;       /* with each crash */
+    uint64_t next_crash_in;   /* operations after a restart, 0 = no more */
     bool killed[N_TASKS + 1]; /* a KILL was said */
 };
 

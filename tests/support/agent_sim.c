@@ -16,9 +16,8 @@ struct agent_sim *agent_sim_create(void)
     struct agent_sim *s = PF_NEW(struct agent_sim);
     struct pf_err err = {0};
 
-    assert_int_equal(pf_res_parse(PF_STR("cpus:4;mem:4096;disk:10000;ports:[31000-31009]"),
-                                  &s->total, &err),
-                     0);
+    assert_int_equal(
+        pf_res_parse(PF_STR("cpus:4;mem:4096;disk:10000;ports:[31000-31009]"), &s->total, &err), 0);
     s->options = (struct pf_agent_options){
         .seed = 7,
         .hostname = "h1",

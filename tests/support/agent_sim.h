@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An agent's core with a small world around it for tests: turns, a memory store whose image outlives
- * crashes, a launcher that outlives the agent, a master, a clock that tests move. It keeps the
- * oracle: what the master was told of each launch, how often the launcher started it. */
+/* An agent's core with a small world around it for tests: turns, a memory store whose image
+ * outlives crashes, a launcher that outlives the agent, a master, a clock that tests move. It keeps
+ * the oracle: what the master was told of each launch, how often the launcher started it. */
 #ifndef PF_TESTS_SUPPORT_AGENT_SIM_H
 #define PF_TESTS_SUPPORT_AGENT_SIM_H
 
@@ -49,7 +49,7 @@ struct agent_sim {
 
     struct pf_ptrs queue; /* of struct sim_event */
     uint32_t events_per_turn;
-    bool is_store_slow;   /* a batch becomes durable one turn later */
+    bool is_store_slow; /* a batch becomes durable one turn later */
     uint64_t in_flight;
 
     bool launcher_up;
@@ -79,7 +79,7 @@ void agent_sim_destroy(struct agent_sim *s);
 
 /* A life of the agent: load, BOOT, launcher. */
 void agent_sim_start(struct agent_sim *s);
-void agent_sim_kill(struct agent_sim *s);    /* SIGKILL: what is not stored is lost */
+void agent_sim_kill(struct agent_sim *s); /* SIGKILL: what is not stored is lost */
 void agent_sim_reboot(struct agent_sim *s, const char *boot_id); /* kill, and every process dies */
 /* Delivers queued events, stores, carries out effects, until nothing is left or it crashed. */
 void agent_sim_run(struct agent_sim *s);
@@ -113,8 +113,8 @@ uint32_t agent_sim_rows(struct agent_sim *s, uint8_t table);
 void agent_sim_stats(const struct agent_sim *s, struct pf_agent_stats *out);
 /* Since the last call the log has a line that contains each of the texts, in this order. */
 void agent_sim_expect_log(struct agent_sim *s, const char *const *texts, size_t n);
-#define AGENT_SIM_EXPECT(s, ...)                                                       \
-    agent_sim_expect_log((s), (const char *const[]){__VA_ARGS__},                      \
+#define AGENT_SIM_EXPECT(s, ...)                                                                   \
+    agent_sim_expect_log((s), (const char *const[]){__VA_ARGS__},                                  \
                          sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 void agent_sim_clear_log(struct agent_sim *s);
 

@@ -9,7 +9,7 @@
 struct sim_event {
     enum pf_agent_event_type type;
     uint64_t peer;
-    struct pf_uuid launch; /* PROCESS, SANDBOX */
+    struct pf_uuid launch;      /* PROCESS, SANDBOX */
     struct sim_process process; /* as it was when it was told */
     int error;
     const char *stage;

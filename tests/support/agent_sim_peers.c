@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whom the agent talks to in tests: a launcher, a master, clients. Each says what it would say; each
- * effect becomes a line of the log. */
+/* Whom the agent talks to in tests: a launcher, a master, clients. Each says what it would say;
+ * each effect becomes a line of the log. */
 #include "tests/support/agent_sim_internal.h"
 
 #include <errno.h>
@@ -178,9 +178,8 @@ void sim_event_deliver(struct agent_sim *s, struct sim_event *in)
 
     pf_fb_builder_init(&b, NULL);
     if (in->data) {
-        assert_int_equal(pf_fb_verify((struct pf_bytes){in->data, in->len}, &Envelope__desc, &msg,
-                                      &err),
-                         0);
+        assert_int_equal(
+            pf_fb_verify((struct pf_bytes){in->data, in->len}, &Envelope__desc, &msg, &err), 0);
     }
     if (in->type == PF_AGENT_PROCESS) {
         ev.process = process_msg(s, &b, &in->process);
@@ -295,8 +294,7 @@ void agent_sim_answer(struct agent_sim *s, const char *code, const char *body)
 
 static void base64_uuid(uint8_t n, char out[25])
 {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
     for (int i = 0; i < 22; i++) {
         uint32_t bits = 0;
@@ -400,10 +398,8 @@ static bool is_terminal(int32_t state)
     case TaskState_TASK_STARTING:
     case TaskState_TASK_RUNNING:
     case TaskState_TASK_STAGING:
-    case TaskState_TASK_KILLING:
-        return false;
-    default:
-        return true;
+    case TaskState_TASK_KILLING: return false;
+    default: return true;
     }
 }
 
@@ -548,9 +544,7 @@ static void effect_act(struct agent_sim *s, const struct pf_effect *e)
     const struct pf_agent_act_ended *end = data;
 
     switch ((enum pf_agent_act)e->act) {
-    case PF_AGENT_ACT_SANDBOX:
-        act_sandbox(s, box);
-        break;
+    case PF_AGENT_ACT_SANDBOX: act_sandbox(s, box); break;
     case PF_AGENT_ACT_START:
         log_start(s, data);
         if (s->launcher_up) {
@@ -573,10 +567,10 @@ static void effect_act(struct agent_sim *s, const struct pf_effect *e)
         break;
     }
     case PF_AGENT_ACT_READ:
-        pf_buf_printf(&s->log, "read %llu %llu %s offset=%llu limit=%u tail=%u follow=%d ended=%d\n",
-                      (unsigned long long)rd->peer, (unsigned long long)rd->request_id, rd->path.at,
-                      (unsigned long long)rd->offset, rd->limit, rd->tail_lines, rd->follow,
-                      rd->ended);
+        pf_buf_printf(
+            &s->log, "read %llu %llu %s offset=%llu limit=%u tail=%u follow=%d ended=%d\n",
+            (unsigned long long)rd->peer, (unsigned long long)rd->request_id, rd->path.at,
+            (unsigned long long)rd->offset, rd->limit, rd->tail_lines, rd->follow, rd->ended);
         break;
     case PF_AGENT_ACT_STDIN:
         pf_buf_printf(&s->log, "stdin %02x %.*s eof=%d\n", in->launch.b[0], (int)in->data.len,
@@ -594,14 +588,10 @@ static void effect_act(struct agent_sim *s, const struct pf_effect *e)
 void sim_effect(struct agent_sim *s, const struct pf_effect *e)
 {
     switch (e->kind) {
-    case PF_EFFECT_SEND:
-        effect_send(s, e);
-        break;
+    case PF_EFFECT_SEND: effect_send(s, e); break;
     case PF_EFFECT_CLOSE:
         pf_buf_printf(&s->log, "close %llu\n", (unsigned long long)e->peer);
         break;
-    case PF_EFFECT_ACT:
-        effect_act(s, e);
-        break;
+    case PF_EFFECT_ACT: effect_act(s, e); break;
     }
 }

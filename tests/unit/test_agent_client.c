@@ -35,7 +35,8 @@ static void test_agent_serves_output_to_the_trusted(void **state)
 
     agent_sim_launch(s, "f1", "t1", 1, "{'value': 'x'}");
     ask(s, SIM_CLIENT, call);
-    AGENT_SIM_EXPECT(s, "read 2000 44 /w/slaves/", "/stderr offset=5 limit=10 tail=0 follow=1 ended=0");
+    AGENT_SIM_EXPECT(s, "read 2000 44 /w/slaves/",
+                     "/stderr offset=5 limit=10 tail=0 follow=1 ended=0");
     ask(s, SIM_CLIENT + 1, call);
     AGENT_SIM_EXPECT(s, "send 2001", "\"request_id\":44", "FORBIDDEN");
     agent_sim_exit(s, 1, 0);
@@ -80,7 +81,8 @@ static void test_agent_tells_its_status(void **state)
     struct agent_sim *s = *state;
 
     ask(s, SIM_CLIENT + 1, "{'AgentStatusCall': {}}");
-    AGENT_SIM_EXPECT(s, "AgentStatus", "\"registered\":true", "\"launcher_pid\":50", "\"text\":\"ok\"");
+    AGENT_SIM_EXPECT(s, "AgentStatus", "\"registered\":true", "\"launcher_pid\":50",
+                     "\"text\":\"ok\"");
     agent_sim_launcher_down(s);
     ask(s, SIM_CLIENT, "{'AgentStatusCall': {}}");
     AGENT_SIM_EXPECT(s, "waiting for the launcher");
@@ -113,7 +115,8 @@ static void test_agent_gives_a_task_its_environment(void **state)
         ", 'resources': [{'name': 'ports', 'type': 'RANGES', 'ranges': {'range': [{'begin': 31005, "
         "'end': 31006}]}, 'allocation_info': {'role': 'r1'}}]");
     log = pf_buf_cstr(&s->log);
-    assert_non_null(strstr(log, " PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "));
+    assert_non_null(
+        strstr(log, " PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "));
     assert_non_null(strstr(log, " HOME=/h "));
     assert_non_null(strstr(log, " A=2\n"));
     assert_null(strstr(log, " A=1"));
@@ -133,7 +136,8 @@ static void test_agent_gives_a_task_its_program(void **state)
 {
     struct agent_sim *s = *state;
 
-    agent_sim_launch(s, "f1", "t1", 1, "{'shell': false, 'value': '/bin/echo', 'arguments': ['e', 'b c']}");
+    agent_sim_launch(s, "f1", "t1", 1,
+                     "{'shell': false, 'value': '/bin/echo', 'arguments': ['e', 'b c']}");
     AGENT_SIM_EXPECT(s, "start 01 path=/bin/echo cwd= user= stdin=0 [e] [b c] PATH");
     agent_sim_launch(s, "f1", "t2", 2, "{'shell': false, 'value': 'date', 'cwd': '/tmp'}");
     AGENT_SIM_EXPECT(s, "start 02 path=date cwd=/tmp user= stdin=0 [date] PATH");

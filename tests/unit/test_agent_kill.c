@@ -23,8 +23,8 @@ static void say_kill(struct agent_sim *s, const char *task_id, const char *more)
 {
     char body[300];
 
-    (void)snprintf(body, sizeof body,
-                   "{'AgentKill': {'framework_id': 'f1', 'task_id': '%s'%s}}", task_id, more);
+    (void)snprintf(body, sizeof body, "{'AgentKill': {'framework_id': 'f1', 'task_id': '%s'%s}}",
+                   task_id, more);
     agent_sim_say(s, body);
 }
 
@@ -234,9 +234,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_agent_kill_again_only_shortens, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_kill_repeats_sigkill, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_kill_before_the_start, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_agent_kill_while_the_launcher_is_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_kill_while_the_launcher_is_away, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_agent_kill_survives_a_restart, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_agent_kill_of_the_unknown_is_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_kill_of_the_unknown_is_answered, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_agent_kill_by_uuid_spares_a_namesake, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_ends_a_task_at_its_time_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_teardown_ends_all_tasks, setup, teardown),

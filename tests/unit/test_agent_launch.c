@@ -21,7 +21,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* The whole path: rows, sandbox, start, RUNNING, end, acknowledgements, nothing left but history. */
+/* The whole path: rows, sandbox, start, RUNNING, end, acknowledgements; then only history. */
 static void test_agent_runs_a_task(void **state)
 {
     struct agent_sim *s = *state;
@@ -65,8 +65,10 @@ static void test_agent_tells_the_exit(void **state)
 {
     struct agent_sim *s = *state;
 
-    expect_end(s, 1, 3 << 8, "\"TASK_FAILED\"", "Command exited with status 3", "\"exit_status\":3");
-    expect_end(s, 2, 9, "\"TASK_FAILED\"", "Command terminated with signal Killed\"", "\"signal\":9");
+    expect_end(s, 1, 3 << 8, "\"TASK_FAILED\"", "Command exited with status 3",
+               "\"exit_status\":3");
+    expect_end(s, 2, 9, "\"TASK_FAILED\"", "Command terminated with signal Killed\"",
+               "\"signal\":9");
     expect_end(s, 3, 11 | 0x80, "\"TASK_FAILED\"",
                "Command terminated with signal Segmentation fault (core dumped)", "\"signal\":11");
     expect_end(s, 4, 40, "\"TASK_FAILED\"", "signal Real-time signal 6", "\"signal\":40");
@@ -145,7 +147,8 @@ static void test_agent_refuses_what_it_cannot_run(void **state)
     struct pf_agent_stats stats;
 
     expect_refused(s, 1, "{}", "", "TASK_ERROR", "no value");
-    expect_refused(s, 2, "{'value': 'x', 'uris': [{'value': 'http://a'}]}", "", "TASK_ERROR", "URIs");
+    expect_refused(s, 2, "{'value': 'x', 'uris': [{'value': 'http://a'}]}", "", "TASK_ERROR",
+                   "URIs");
     expect_refused(s, 3, "{'value': 'x'}", ", 'executor': {'executor_id': {'value': 'e'}}",
                    "TASK_ERROR", "executors");
     expect_refused(s, 4, "{'value': 'x'}",
@@ -157,9 +160,9 @@ static void test_agent_refuses_what_it_cannot_run(void **state)
     expect_refused(s, 6,
                    "{'value': 'x', 'environment': {'variables': [{'name': 'A=B', 'value': 'x'}]}}",
                    "", "TASK_ERROR", "environment");
-    expect_refused(s, 7,
-                   "{'value': 'x', 'environment': {'variables': [{'name': 'A', 'type': 'SECRET'}]}}",
-                   "", "TASK_ERROR", "SECRET");
+    expect_refused(
+        s, 7, "{'value': 'x', 'environment': {'variables': [{'name': 'A', 'type': 'SECRET'}]}}", "",
+        "TASK_ERROR", "SECRET");
     expect_refused(s, 8, "{'shell': false, 'value': 'a\\u0000b'}", "", "TASK_ERROR", "NUL");
     expect_refused(s, 9, "{'value': 'x'}", ", 'agent_id': {'value': 'other'}", "TASK_DROPPED",
                    "another agent");
@@ -176,8 +179,9 @@ static void test_agent_counts_unusable_launches(void **state)
 
     agent_sim_launch(s, "f1", "../../etc", 1, "{'value': 'x'}");
     agent_sim_launch(s, "f/1", "t1", 2, "{'value': 'x'}");
-    agent_sim_say(s, "{'AgentLaunch': {'framework_id': 'f1', 'tasks': [{'launch_uuid': 'AAAA', "
-                     "'info': {'name': 'n', 'task_id': {'value': 't9'}, 'agent_id': {'value': ''}}}]}}");
+    agent_sim_say(
+        s, "{'AgentLaunch': {'framework_id': 'f1', 'tasks': [{'launch_uuid': 'AAAA', "
+           "'info': {'name': 'n', 'task_id': {'value': 't9'}, 'agent_id': {'value': ''}}}]}}");
     agent_sim_stats(s, &stats);
     assert_int_equal(stats.bad_messages, 3);
     assert_int_equal(stats.launches, 0);
@@ -237,7 +241,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_agent_runs_a_task, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_tells_the_exit, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_agent_tells_a_command_that_cannot_run, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_tells_a_command_that_cannot_run, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_agent_ignores_a_repeated_launch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_drops_a_twin, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_refuses_what_it_cannot_run, setup, teardown),

@@ -46,10 +46,11 @@ static void test_agent_tells_what_it_has(void **state)
     struct pf_agent_stats stats;
 
     agent_sim_master_up(s, 3);
-    AGENT_SIM_EXPECT(s, "AgentRegister", "\"hostname\":\"h1\"", "\"name\":\"cpus\"", "\"value\":4.0",
-                     "\"begin\":31000,\"end\":31009", "\"name\":\"rack\"", "\"value\":\"a\"",
-                     "\"name\":\"slots\"", "\"value\":3.0", "\"address\":\"127.0.0.1:5056\"",
-                     "accounted, not enforced", "AgentTasks", "\"last\":true");
+    AGENT_SIM_EXPECT(s, "AgentRegister", "\"hostname\":\"h1\"", "\"name\":\"cpus\"",
+                     "\"value\":4.0", "\"begin\":31000,\"end\":31009", "\"name\":\"rack\"",
+                     "\"value\":\"a\"", "\"name\":\"slots\"", "\"value\":3.0",
+                     "\"address\":\"127.0.0.1:5056\"", "accounted, not enforced", "AgentTasks",
+                     "\"last\":true");
     agent_sim_stats(s, &stats);
     assert_true(stats.registered);
     assert_int_equal(stats.epoch, 3);
@@ -68,14 +69,16 @@ static void test_agent_tells_its_tasks(void **state)
                           "{'grace_period': {'nanoseconds': 9000000000}}");
     agent_sim_launch(s, "f1", "t2", 2, "{'value': 'exit 4'}");
     agent_sim_launcher_down(s);
-    agent_sim_launch(s, "f2", "t3", 3, "{'shell': false, 'value': '/bin/x', 'arguments': ['x','y']}");
+    agent_sim_launch(s, "f2", "t3", 3,
+                     "{'shell': false, 'value': '/bin/x', 'arguments': ['x','y']}");
     agent_sim_master_down(s);
     agent_sim_clear_log(s);
     agent_sim_master_up(s, 2);
     assert_string_equal(pf_buf_cstr(&s->registered),
                         "t1 TASK_RUNNING\nt2 TASK_FAILED\nt3 TASK_STAGING\n");
     AGENT_SIM_EXPECT(s, "AgentTasks", "\"framework_id\":\"f1\",\"info\":{\"user\":\"u\"",
-                     "\"framework_id\":\"f2\",\"info\":{\"user\":\"u\"", "\"status_update_state\":\"TASK_RUNNING\"",
+                     "\"framework_id\":\"f2\",\"info\":{\"user\":\"u\"",
+                     "\"status_update_state\":\"TASK_RUNNING\"",
                      "\"labels\":[{\"key\":\"k\",\"value\":\"v\"}]", "\"command\":\"sleep 5\"",
                      "\"launch_uuid\":\"AQEBAQEBAQEBAQEBAQEBAQ==\",\"grace_ms\":9000",
                      "\"exit_status\":4", "\"command\":\"x y\"");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state tables of the agent: every pair of states is allowed as written here, or aborts. */
-#include "agent/core/agent_internal.h"
+#include "agent/core/calls_internal.h"
 #include "tests/support/test.h"
 
 struct pair {

@@ -33,8 +33,7 @@ static uint32_t count(struct agent_sim *s, const char *text)
 /* Acknowledges what launch `n` told last. */
 static void acknowledge(struct agent_sim *s, uint8_t n, const char *framework_id)
 {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     struct sim_told *t = agent_sim_told(s, n);
     char uuid[25], body[300];
 
@@ -130,7 +129,7 @@ static void test_agent_keeps_updates_over_a_restart(void **state)
     assert_int_equal(agent_sim_rows(s, AgentTable_UPDATES), 0);
 }
 
-/* What was said to a master that went is not lost, and a framework's info is told with its tasks. */
+/* The master need not wait for a slow scheduler to see that resources are free. */
 static void test_agent_tells_the_latest_state_along(void **state)
 {
     struct agent_sim *s = *state;

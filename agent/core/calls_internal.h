@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The calls between the files of the agent's core. All work within a step: rows and effects go to
+ * agent.turn. For agent/core/ only. */
+#ifndef PF_AGENT_CORE_CALLS_INTERNAL_H
+#define PF_AGENT_CORE_CALLS_INTERNAL_H
+
+#include "agent/core/agent_internal.h"
+
+/* tables.c: state tables and texts */
+extern const struct pf_sm_table ag_run_table, ag_link_table;
+struct pf_str ag_errno_text(struct pf_arena *arena, int error);
+struct pf_str ag_signal_text(struct pf_arena *arena, int signal);
+
+/* values.c: resources and attributes of messages */
+PF_MUST_USE int ag_resources_of(struct TaskInfo info, struct pf_resources *out, struct pf_err *err);
+PF_MUST_USE int ag_resources_of_summary(struct Task task, struct pf_resources *out,
+                                        struct pf_err *err);
+struct pf_refs ag_put_resources(struct pf_fb_builder *b, struct pf_arena *arena,
+                                const struct pf_resources *r);
+struct pf_refs ag_put_attributes(struct pf_fb_builder *b, struct pf_arena *arena, const char *text);
+
+/* tasks.c */
+struct pf_str ag_task_framework_id(const struct task *t);
+struct pf_str ag_task_id(const struct task *t);
+struct Task ag_task_summary(const struct task *t);
+bool ag_task_is_ended(const struct task *t);
+struct task *ag_task_create(struct pf_agent *a, struct pf_uuid launch);
+void ag_task_set_name(struct task *t, struct pf_str framework_id, struct pf_str id);
+void ag_task_init_state(struct pf_agent *a, struct task *t, uint32_t state, const char *why);
+void ag_task_move(struct pf_agent *a, struct task *t, uint32_t state, const char *why);
+void ag_task_set_info(struct pf_agent *a, struct task *t, struct pf_bytes info);
+void ag_task_drop_info(struct task *t);
+void ag_task_index_name(struct pf_agent *a, struct task *t);
+void ag_task_count(struct pf_agent *a, struct task *t);
+void ag_task_uncount(struct pf_agent *a, struct task *t);
+void ag_task_retire(struct pf_agent *a, struct task *t);
+void ag_task_remove(struct pf_agent *a, struct task *t);
+void ag_task_free(struct pf_agent *a, struct task *t);
+struct task *ag_task_by_launch(const struct pf_agent *a, struct pf_bytes launch);
+struct task *ag_task_by_name(struct pf_agent *a, struct pf_str framework_id, struct pf_str id);
+struct pf_str ag_task_sandbox(const struct pf_agent *a, const struct task *t);
+void ag_task_rearm(struct pf_agent *a, struct task *t);
+
+/* frameworks.c */
+struct framework *ag_framework_need(struct pf_agent *a, struct pf_str id);
+void ag_framework_set_info(struct framework *fw, struct pf_bytes info);
+void ag_framework_join(struct pf_agent *a, struct task *t, struct framework *fw);
+void ag_framework_leave(struct pf_agent *a, struct task *t);
+void ag_framework_free(struct pf_agent *a, struct framework *fw);
+
+/* rows.c */
+void ag_row_put_identity(struct pf_agent *a);
+void ag_row_put_framework(struct pf_agent *a, struct framework *fw);
+void ag_row_del_framework(struct pf_agent *a, struct framework *fw);
+void ag_row_put_task(struct pf_agent *a, const struct task *t);
+void ag_row_put_info(struct pf_agent *a, const struct task *t, struct pf_bytes info);
+void ag_row_put_update(struct pf_agent *a, const struct update *u);
+void ag_row_del_update(struct pf_agent *a, const struct update *u);
+void ag_row_del_task(struct pf_agent *a, const struct task *t);
+
+/* recover.c */
+void ag_on_row(struct pf_agent *a, const struct pf_agent_event *ev);
+void ag_on_boot(struct pf_agent *a);
+
+/* summary.c: the part of a TaskInfo that is told to masters */
+struct pf_msg ag_summary_build(struct pf_agent *a, struct TaskInfo info);
+struct pf_ref ag_summary_put(struct pf_agent *a, struct pf_fb_builder *b, const struct task *t);
+
+/* launch.c */
+void ag_on_launch(struct pf_agent *a, struct AgentLaunch launch);
+void ag_on_sandbox(struct pf_agent *a, const struct pf_agent_event *ev);
+void ag_task_begin(struct pf_agent *a, struct task *t);
+void ag_task_start(struct pf_agent *a, struct task *t);
+
+/* validate.c: NULL = fine, else a state, a reason and a text */
+struct refusal {
+    enum TaskState state;
+    enum TaskStatus_Reason reason;
+    struct pf_str text;
+};
+const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTask task,
+                                        const struct task *twin);
+
+/* command.c */
+const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct task *t);
+
+/* process.c */
+bool ag_launcher_is_ready(const struct pf_agent *a); /* connected, and its list is complete */
+void ag_on_launcher_up(struct pf_agent *a, const struct pf_agent_event *ev);
+void ag_on_launcher_down(struct pf_agent *a);
+void ag_on_process(struct pf_agent *a, const struct pf_agent_event *ev);
+void ag_on_processes_end(struct pf_agent *a);
+
+/* end.c */
+struct ending {
+    enum TaskState state;
+    bool has_reason;
+    enum TaskStatus_Reason reason;
+    bool by_agent; /* source */
+    struct pf_str text;
+    bool has_exit;
+    int32_t exit_status;
+    bool has_signal;
+    int32_t signal;
+    int64_t at_wall_ms; /* 0 = now */
+};
+void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, const char *why);
+void ag_task_end_status(struct pf_agent *a, struct task *t, int32_t wait_status,
+                        int64_t at_wall_ms);
+void ag_task_end_unknown(struct pf_agent *a, struct task *t, const char *text);
+void ag_task_end_killed_early(struct pf_agent *a, struct task *t);
+void ag_task_end_unborn(struct pf_agent *a, struct task *t, int error, struct pf_str stage);
+
+/* kill.c */
+void ag_on_kill(struct pf_agent *a, struct AgentKill kill);
+void ag_on_teardown(struct pf_agent *a, struct AgentTeardown teardown);
+void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, int64_t grace_ms,
+                  int signal);
+void ag_task_kill_advance(struct pf_agent *a, struct task *t);
+
+/* updates.c */
+void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state,
+                   const struct ending *e);
+bool ag_update_restore(struct pf_agent *a, struct task *t, uint32_t number, struct pf_bytes status);
+void ag_update_send_head(struct pf_agent *a, struct task *t);
+void ag_updates_drop(struct pf_agent *a, struct task *t);
+void ag_on_acknowledge(struct pf_agent *a, struct AgentAcknowledge ack);
+void ag_updates_tell_gone(struct pf_agent *a, struct AgentKill kill, const struct task *past);
+
+/* master.c: links to masters, registration */
+void ag_on_master_up(struct pf_agent *a, const struct pf_agent_event *ev);
+bool ag_on_link_down(struct pf_agent *a, uint64_t peer);
+bool ag_on_link_message(struct pf_agent *a, struct Envelope env, uint64_t peer);
+void ag_link_deadline(struct pf_agent *a);
+const char *ag_link_leader(const struct pf_agent *a);
+bool ag_is_registered(const struct pf_agent *a);
+int64_t ag_link_next(const struct pf_agent *a);
+
+/* clients.c */
+void ag_on_client_message(struct pf_agent *a, struct Envelope env, const struct client *c);
+
+/* message.c: envelopes */
+void ag_send(struct pf_agent *a, uint64_t peer, struct pf_fb_builder *b, enum Body type,
+             struct pf_ref body, uint64_t request_id);
+void ag_reply(struct pf_agent *a, uint64_t peer, uint64_t request_id, enum ReplyCode code,
+              struct pf_str text);
+void ag_reply_body(struct pf_agent *a, uint64_t peer, uint64_t request_id, struct pf_fb_builder *b,
+                   enum Body type, struct pf_ref body);
+bool ag_uuid_of(struct pf_bytes bytes, struct pf_uuid *out);
+
+#endif
