@@ -47,6 +47,7 @@ uint64_t pf_hash(const void *p, size_t len, uint64_t seed)
 {
     static const uint64_t k0 = UINT64_C(0x9e3779b97f4a7c15); /* odd, bits well spread */
     static const uint64_t k1 = UINT64_C(0xd6e8feb86659fd93);
+    static const uint64_t k2 = UINT64_C(0xa0761d6478bd642f); /* not k0: seed 0 would give 0 * key */
     const uint8_t *at = p;
     size_t left = len;
     uint64_t h = seed ^ k0;
@@ -57,12 +58,12 @@ uint64_t pf_hash(const void *p, size_t len, uint64_t seed)
         left -= 16;
     }
     if (left > 8) {
-        h = hash_mix(hash_word(at) ^ k1, h ^ k0);
+        h = hash_mix(hash_word(at) ^ k1, h ^ k2);
         at += 8;
         left -= 8;
     }
     if (left > 0) {
-        h = hash_mix(hash_tail(at, left, len) ^ k1, h ^ k0);
+        h = hash_mix(hash_tail(at, left, len) ^ k1, h ^ k2);
     }
     return hash_mix(h ^ k0, (uint64_t)len ^ seed ^ k1);
 }

@@ -166,6 +166,25 @@ static void test_hash_spreads_and_depends_on_seed_and_every_byte(void **state)
     }
 }
 
+/* A map that was only zeroed has seed 0: its keys must not all have one hash. */
+static void test_hash_spreads_with_seed_zero(void **state)
+{
+    uint32_t bucket[256] = {0};
+
+    (void)state;
+    for (size_t len = 1; len <= 16; len++) {
+        uint8_t a[16] = {1}, b[16] = {2};
+
+        assert_int_not_equal(pf_hash(a, len, 0), pf_hash(b, len, 0));
+    }
+    for (uint64_t i = 0; i < 256000; i++) {
+        bucket[pf_hash(&i, sizeof i, 0) & 255]++;
+    }
+    for (int i = 0; i < 256; i++) {
+        assert_in_range(bucket[i], 800, 1200);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +194,7 @@ int main(void)
         cmocka_unit_test(test_random_operations_agree_with_the_model),
         cmocka_unit_test(test_misuse_aborts),
         cmocka_unit_test(test_hash_spreads_and_depends_on_seed_and_every_byte),
+        cmocka_unit_test(test_hash_spreads_with_seed_zero),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
