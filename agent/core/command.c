@@ -12,7 +12,7 @@ enum { ENV_OURS_MAX = 32, ENV_PORTS_MAX = 100 };
 
 struct env {
     struct pf_arena *arena;
-    struct pf_map by_name; /* to the entry's place + 1, as a pointer into `slots` */
+    struct pf_map by_name; /* of env_var */
     struct env_var {
         struct pf_str name, value;
     } * var;
@@ -68,10 +68,8 @@ static void env_set_ports(struct env *env, struct TaskInfo info)
 static void env_set_ours(struct env *env, const struct pf_agent *a, const struct task *t,
                          struct pf_str sandbox)
 {
-    char uuid[PF_UUID_TEXT_LEN + 1];
     struct Task summary = ag_task_summary(t);
 
-    pf_uuid_format(t->launch, uuid);
     env_set_c(env, "PATH", PF_STR(DEFAULT_PATH));
     env_set_c(env, "HOME", sandbox);
     if (t->user[0] != '\0') {
@@ -94,7 +92,21 @@ static void env_set_ours(struct env *env, const struct pf_agent *a, const struct
     env_set_c(env, "PROFFER_AGENT_ID", pf_str(a->id));
     env_set_c(env, "PROFFER_HOSTNAME", pf_str(a->opt.hostname));
     env_set_c(env, "PROFFER_SANDBOX", sandbox);
-    env_set_c(env, "PROFFER_LAUNCH_UUID", pf_arena_strdup(env->arena, pf_str(uuid)));
+}
+
+/* "NAME=value" */
+static struct pf_str env_text(struct pf_arena *arena, const struct env_var *v)
+{
+    uint32_t len = v->name.len + 1 + v->value.len;
+    char *text = pf_arena_alloc(arena, (size_t)len + 1);
+
+    memcpy(text, v->name.at, v->name.len);
+    text[v->name.len] = '=';
+    if (v->value.len > 0) {
+        memcpy(text + v->name.len + 1, v->value.at, v->value.len);
+    }
+    text[len] = '\0';
+    return (struct pf_str){text, len};
 }
 
 static void make_env(struct pf_agent *a, const struct task *t, struct TaskInfo info,
@@ -114,8 +126,7 @@ static void make_env(struct pf_agent *a, const struct task *t, struct TaskInfo i
     }
     struct pf_str *text = pf_arena_alloc(env.arena, env.n * sizeof *text);
     for (uint32_t i = 0; i < env.n; i++) {
-        text[i] = pf_arena_printf(env.arena, "%.*s=%.*s", PF_STR_ARG(env.var[i].name),
-                                  PF_STR_ARG(env.var[i].value));
+        text[i] = env_text(env.arena, &env.var[i]);
     }
     pf_map_fini(&env.by_name);
     act->env = text;

@@ -127,7 +127,6 @@ static void test_agent_gives_a_task_its_environment(void **state)
     assert_non_null(strstr(log, " MESOS_AGENT_ENDPOINT=127.0.0.1:5051 "));
     assert_non_null(strstr(log, " MESOS_ALLOCATION_ROLE=r1 "));
     assert_non_null(strstr(log, " PROFFER_TASK_ID=t1 "));
-    assert_non_null(strstr(log, " PROFFER_LAUNCH_UUID=01010101-0101-0101-0101-010101010101 "));
     assert_non_null(strstr(log, " PROFFER_PORT_0=31005 PORT0=31005 PROFFER_PORT_1=31006 "));
     assert_null(strstr(log, "USER="));
 }

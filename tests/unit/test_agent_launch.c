@@ -4,6 +4,7 @@
 #include "tests/support/agent_sim.h"
 
 #include <errno.h>
+#include "common/base/limits.h"
 
 static int setup(void **state)
 {
@@ -188,6 +189,69 @@ static void test_agent_counts_unusable_launches(void **state)
     assert_int_equal(agent_sim_rows(s, AgentTable_TASKS), 0);
 }
 
+/* `n` arguments of `len` bytes each. */
+static char *command_of_size(uint32_t n, uint32_t len)
+{
+    struct pf_buf text = {.limit = 0};
+
+    pf_buf_add_cstr(&text, "{'shell': false, 'value': 'x', 'arguments': [");
+    for (uint32_t i = 0; i < n; i++) {
+        pf_buf_add_cstr(&text, i > 0 ? ", '" : "'");
+        for (uint32_t k = 0; k < len; k++) {
+            pf_buf_add_byte(&text, 'a');
+        }
+        pf_buf_add_byte(&text, '\'');
+    }
+    pf_buf_add_cstr(&text, "]}");
+    char *out = pf_strdup(pf_buf_cstr(&text));
+    pf_buf_fini(&text);
+    return out;
+}
+
+static void expect_size(struct agent_sim *s, uint8_t n, uint32_t n_args, uint32_t len,
+                        const char *state)
+{
+    char *command = command_of_size(n_args, len);
+    char id[16];
+
+    (void)snprintf(id, sizeof id, "s%d", n);
+    agent_sim_launch(s, "f1", id, n, command);
+    assert_string_equal(agent_sim_states(s, n), state);
+    pf_free(command);
+}
+
+/* At each limit the command runs, above it it is refused. */
+static void test_agent_bounds_commands(void **state)
+{
+    struct agent_sim *s = *state;
+
+    expect_size(s, 1, PF_ARGS_MAX, 1, "TASK_RUNNING");
+    expect_size(s, 2, PF_ARGS_MAX + 1, 1, "TASK_ERROR");
+    expect_size(s, 3, 10, (PF_ENV_MAX_BYTES - 10000) / 10, "TASK_RUNNING");
+    expect_size(s, 4, 10, PF_ENV_MAX_BYTES / 10 + 1, "TASK_ERROR");
+}
+
+/* Frameworks that come and go do not pile up. */
+static void test_agent_bounds_idle_frameworks(void **state)
+{
+    struct agent_sim *s = *state;
+    struct pf_agent_stats stats;
+
+    for (uint32_t i = 0; i < 600; i++) {
+        char body[500];
+        (void)snprintf(body, sizeof body,
+                       "{'AgentLaunch': {'framework_id': 'f%u', 'tasks': [{'launch_uuid': "
+                       "'%08uAAAAAAAAAAAAAA==', 'info': {'name': 'n', 'task_id': {'value': 't'}, "
+                       "'agent_id': {'value': ''}, 'command': {'value': 'exit 0'}}}]}}",
+                       (unsigned)i, (unsigned)i);
+        agent_sim_say(s, body); /* each step checks the bound */
+    }
+    agent_sim_stats(s, &stats);
+    assert_int_equal(stats.launches, 600);
+    assert_int_equal(stats.n_updates_pending, 0);
+    assert_int_equal(agent_sim_rows(s, AgentTable_FRAMEWORKS), 0);
+}
+
 /* Ends must still fit on the disk. */
 static void test_agent_refuses_launches_when_the_disk_is_full(void **state)
 {
@@ -247,6 +311,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_agent_drops_a_twin, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_refuses_what_it_cannot_run, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_counts_unusable_launches, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_bounds_commands, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_bounds_idle_frameworks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_refuses_launches_when_the_disk_is_full, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_agent_frees_resources_with_the_end, setup, teardown),
