@@ -55,51 +55,43 @@ void pf_conn_set_pause(struct pf_conn_set *set, bool is_paused)
     while (!is_paused && (c = TAILQ_FIRST(&set->stalled)) != NULL) {
         TAILQ_REMOVE(&set->stalled, c, stalled_link);
         c->is_stalled = false;
-        pf_conn_want(c, (short)(c->interest | EV_READ));
         pf_loop_queue(&c->item);
     }
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
 
+/* Edge triggered: a turn that has no time for all that is ready is not told of it again. */
 static void conn_fired(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     struct pf_conn *c = arg;
-    if (c->state == PF_CONN_CONNECTING) {
-        pf_conn_want(c, 0);
-        c->is_ready = true;
-        pf_loop_queue(&c->item);
-        return;
-    }
-    if ((what & EV_WRITE) != 0) {
+    if (c->is_blocked && (what & EV_WRITE) != 0) {
         c->is_blocked = false;
-        pf_conn_want(c, (short)(c->interest & ~EV_WRITE));
         pf_conn_mark_dirty(c);
     }
-    if ((what & EV_READ) != 0) {
+    if (c->state == PF_CONN_CONNECTING || (what & EV_READ) != 0) {
         c->is_ready = true;
         pf_loop_queue(&c->item);
     }
 }
 
-void pf_conn_want(struct pf_conn *c, short interest)
+static void conn_watch(struct pf_conn *c)
 {
-    if (interest == c->interest) {
-        return;
-    }
-    if (c->interest != 0) {
-        (void)event_del(&c->ev); /* cannot fail for a valid event */
-    }
-    c->interest = (uint8_t)interest;
-    if (interest == 0) {
-        return;
-    }
-    (void)event_assign(&c->ev, c->set->loop->base, c->fd, (short)(interest | EV_PERSIST),
-                       conn_fired, c);
+    (void)event_assign(&c->ev, c->set->loop->base, c->fd,
+                       EV_READ | EV_WRITE | EV_PERSIST | EV_ET, conn_fired, c);
     if (event_add(&c->ev, NULL) != 0) {
-        c->interest = 0;
         pf_conn_break(c, PF_EIO, 0, "the socket cannot be watched");
+        return;
+    }
+    c->is_watched = true;
+}
+
+static void conn_unwatch(struct pf_conn *c)
+{
+    if (c->is_watched) {
+        c->is_watched = false;
+        (void)event_del(&c->ev); /* cannot fail for a valid event */
     }
 }
 
@@ -108,7 +100,6 @@ void pf_conn_stall(struct pf_conn *c)
     if (!c->is_stalled) {
         c->is_stalled = true;
         TAILQ_INSERT_TAIL(&c->set->stalled, c, stalled_link);
-        pf_conn_want(c, (short)(c->interest & ~EV_READ));
     }
 }
 
@@ -127,13 +118,12 @@ static void conn_connected(struct pf_conn *c)
     if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &sys, &len) != 0) {
         sys = errno;
     }
-    c->is_ready = false;
     if (sys != 0) {
         pf_conn_break(c, PF_ECONN, sys, "cannot connect");
         return;
     }
     c->state = PF_CONN_OPEN;
-    pf_conn_want(c, EV_READ);
+    pf_loop_queue(&c->item); /* the same edge may have told of something to read */
     c->set->ops->on_connected(c);
 }
 
@@ -187,7 +177,7 @@ void pf_conn_init(struct pf_conn *c, struct pf_conn_set *set, enum pf_prio prio,
 
 static void conn_close(struct pf_conn *c)
 {
-    pf_conn_want(c, 0);
+    conn_unwatch(c);
     conn_unstall(c);
     pf_conn_drop_output(c);
     if (c->is_dirty) {
@@ -211,7 +201,7 @@ void pf_conn_open(struct pf_conn *c, int fd)
     PF_ASSERT(c->state == PF_CONN_NEW);
     c->fd = fd;
     c->state = PF_CONN_OPEN;
-    pf_conn_want(c, EV_READ);
+    conn_watch(c);
 }
 
 void pf_conn_connect(struct pf_conn *c, const struct pf_address *to)
@@ -229,7 +219,7 @@ void pf_conn_connect(struct pf_conn *c, const struct pf_address *to)
         pf_conn_break(c, PF_ECONN, errno, "cannot connect");
         return;
     }
-    pf_conn_want(c, EV_WRITE);
+    conn_watch(c);
 }
 
 void pf_conn_reset(struct pf_conn *c)
@@ -238,7 +228,7 @@ void pf_conn_reset(struct pf_conn *c)
     conn_close(c);
     pf_loop_unqueue(&c->item);
     PF_FREE(c->why);
-    c->is_ready = false;
+    c->is_ready = c->is_blocked = false;
     c->state = PF_CONN_NEW;
 }
 
@@ -249,7 +239,6 @@ void pf_conn_drain(struct pf_conn *c)
     } else if (c->state == PF_CONN_OPEN) {
         c->state = PF_CONN_DRAINING;
         conn_unstall(c);
-        pf_conn_want(c, (short)(c->interest & ~EV_READ));
         pf_conn_mark_dirty(c);
     }
 }
@@ -290,8 +279,7 @@ void pf_conn_to_top(struct pf_conn *c)
     if (c->fd < 0) {
         return;
     }
-    short interest = c->interest;
-    pf_conn_want(c, 0);
+    conn_unwatch(c);
     c->fd = pf_loop_fd_to_top(c->fd);
-    pf_conn_want(c, interest);
+    conn_watch(c);
 }

@@ -76,8 +76,8 @@ struct pf_conn {
     uint32_t frame_max_bytes;
     int fd;
     uint8_t state;                  /* enum pf_conn_state */
-    uint8_t interest;               /* EV_READ, EV_WRITE: what `ev` waits for */
-    bool is_ready;                  /* the kernel has something to read, or connecting ended */
+    bool is_watched;                /* `ev` is added, edge triggered, for reading and writing */
+    bool is_ready;                  /* the kernel may have something to read; cleared by EAGAIN */
     bool is_blocked;                /* the kernel takes no more bytes for now */
     bool is_dirty, is_stalled;
 };

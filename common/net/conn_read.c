@@ -9,6 +9,8 @@
 #include "common/base/alloc.h"
 #include "common/net/conn_internal.h"
 
+#define FILLS_A_VISIT 4 /* reads; commonly the second finds nothing more */
+
 static uint32_t load_length(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -127,7 +129,8 @@ static void conn_keep(struct pf_conn *c, const uint8_t *p, size_t n)
 
 static ssize_t conn_recv(struct pf_conn *c, struct iovec *iov, int n_iov)
 {
-    ssize_t n = readv(c->fd, iov, n_iov);
+    ssize_t n = n_iov == 1 ? recv(c->fd, iov->iov_base, iov->iov_len, 0)
+                           : readv(c->fd, iov, n_iov);
     if (n > 0) {
         c->last_in_ms = c->set->loop->now_ms;
         c->set->counters->bytes_in += (uint64_t)n;
@@ -135,7 +138,9 @@ static ssize_t conn_recv(struct pf_conn *c, struct iovec *iov, int n_iov)
     }
     if (n == 0) {
         pf_conn_break(c, PF_ECONN, 0, "closed by the other side");
-    } else if (errno != EAGAIN && errno != EINTR) {
+    } else if (errno == EAGAIN) {
+        c->is_ready = false;
+    } else if (errno != EINTR) {
         pf_conn_break(c, PF_ECONN, errno, "reading failed");
     }
     return -1;
@@ -150,15 +155,14 @@ static void conn_fill(struct pf_conn *c, uint32_t *quota)
         {room > 0 ? c->in + c->in_tail : NULL, room},
         {set->scratch, PF_CONN_SCRATCH_BYTES},
     };
-    c->is_ready = false;
-    ssize_t got = c->state == PF_CONN_OPEN ? conn_recv(c, iov, 2) : -1;
+    ssize_t got = -1;
+    if (c->state == PF_CONN_OPEN) {
+        got = room > 0 ? conn_recv(c, iov, 2) : conn_recv(c, &iov[1], 1);
+    }
     if (got < 0) {
         return;
     }
     size_t n = (size_t)got;
-    if (n == room + PF_CONN_SCRATCH_BYTES) {
-        c->is_ready = true; /* there may be more */
-    }
     size_t kept = n < room ? n : room;
     c->in_tail += (uint32_t)kept;
     n -= kept;
@@ -194,7 +198,9 @@ void pf_conn_read(struct pf_conn *c)
     if (conn_may_read(c)) {
         conn_take_kept(c, &quota);
     }
-    if (!set->is_doomed && conn_may_read(c) && c->is_ready && quota > 0 && !conn_has_whole(c)) {
+    for (int i = 0; i < FILLS_A_VISIT && !set->is_doomed && conn_may_read(c) && c->is_ready &&
+                    quota > 0 && !conn_has_whole(c);
+         i++) {
         conn_fill(c, &quota);
     }
     if (set->is_doomed || c->state != PF_CONN_OPEN) {
@@ -209,10 +215,10 @@ void pf_conn_read(struct pf_conn *c)
 
 void pf_conn_discard(struct pf_conn *c)
 {
-    struct iovec iov = {c->set->scratch, PF_CONN_SCRATCH_BYTES};
-    c->is_ready = false;
-    ssize_t n = readv(c->fd, &iov, 1);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+    ssize_t n = recv(c->fd, c->set->scratch, PF_CONN_SCRATCH_BYTES, 0);
+    if (n > 0 || (n < 0 && errno == EINTR)) {
+        pf_loop_queue(&c->item);
+    } else if (n == 0 || errno != EAGAIN) {
         pf_conn_break(c, PF_ECANCELED, 0, "closed by us");
     }
 }

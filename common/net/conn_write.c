@@ -119,7 +119,7 @@ static void conn_said_all(struct pf_conn *c)
         /* A close now could turn bytes on their way into a reset; the other side's end comes. */
         (void)shutdown(c->fd, SHUT_WR); /* if it is gone, reading tells */
         c->state = PF_CONN_LINGERING;
-        pf_conn_want(c, EV_READ);
+        pf_loop_queue(&c->item);
     }
 }
 
@@ -138,7 +138,8 @@ void pf_conn_flush(struct pf_conn *c)
             want += iov[n_iov++].iov_len;
         }
         struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n_iov};
-        ssize_t n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+        ssize_t n = n_iov == 1 ? send(c->fd, iov[0].iov_base, want, MSG_NOSIGNAL)
+                               : sendmsg(c->fd, &msg, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -151,7 +152,6 @@ void pf_conn_flush(struct pf_conn *c)
         }
         if (n < 0 || (size_t)n < want) {
             c->is_blocked = true;
-            pf_conn_want(c, (short)(c->interest | EV_WRITE));
             return;
         }
     }

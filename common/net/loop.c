@@ -68,7 +68,8 @@ int pf_loop_create(struct pf_loop **out, struct pf_err *err)
     }
     /* Probes of a dying leader come every ms; libevent's coarse clock steps by 4. */
     (void)event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER); /* only tunes */
-    struct event_base *base = event_base_new_with_config(config);
+    int rc = event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1); /* epoll */
+    struct event_base *base = rc == 0 ? event_base_new_with_config(config) : NULL;
     event_config_free(config);
     if (base == NULL) {
         return pf_err_set(err, PF_EIO, "cannot create an event loop");

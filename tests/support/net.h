@@ -21,18 +21,38 @@ static inline void test_wake(void *ctx)
     (void)ctx;
 }
 
+struct test_wait {
+    struct pf_loop *loop;
+    struct pf_timer *wake; /* so that conditions outside of the loop are looked at */
+    int64_t until_ms;
+};
+
+static inline struct test_wait test_wait_begin(struct pf_loop *loop)
+{
+    return (struct test_wait){loop, pf_timer_create(loop, PF_PRIO_NORMAL, test_wake, NULL),
+                              pf_now_ms() + TEST_NET_MS_MAX};
+}
+
+static inline bool test_wait_is_over(struct test_wait *w, bool holds)
+{
+    if (holds) {
+        pf_timer_destroy(w->wake);
+    }
+    return holds;
+}
+
+static inline void test_wait_turn(struct test_wait *w)
+{
+    pf_timer_set(w->wake, pf_now_ms() + 20);
+    assert_int_equal(pf_loop_turn(w->loop, true, NULL), 0);
+    assert_true(pf_now_ms() < w->until_ms);
+}
+
 /* Turns the loop until the condition holds; fails if that takes too long. */
-#define test_turn_until(loop, cond)                                                        \
-    do {                                                                                   \
-        int64_t until_ms_ = pf_now_ms() + TEST_NET_MS_MAX;                                 \
-        struct pf_timer *wake_ = pf_timer_create((loop), PF_PRIO_NORMAL, test_wake, NULL); \
-        for (bool holds_ = (cond); !holds_; holds_ = (cond)) {                             \
-            pf_timer_set(wake_, pf_now_ms() + 20);                                         \
-            assert_int_equal(pf_loop_turn((loop), true, NULL), 0);                         \
-            assert_true(pf_now_ms() < until_ms_);                                          \
-        }                                                                                  \
-        pf_timer_destroy(wake_);                                                           \
-    } while (0)
+#define test_turn_until(loop, cond)                                                             \
+    for (struct test_wait wait_ = test_wait_begin(loop); !test_wait_is_over(&wait_, (cond));) { \
+        test_wait_turn(&wait_);                                                                 \
+    }
 
 /* A connected, non-blocking socket to "127.0.0.1:port". */
 static inline int test_dial(const char *address)
