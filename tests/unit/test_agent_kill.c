@@ -133,6 +133,53 @@ static void test_agent_kill_while_the_launcher_is_away(void **state)
     assert_string_equal(agent_sim_states(s, 2), "TASK_RUNNING TASK_KILLING TASK_KILLED");
 }
 
+/* The start was lost with the link; the kill that came meanwhile wins over starting it again. */
+static void test_agent_kill_of_a_lost_start(void **state)
+{
+    struct agent_sim *s = *state;
+
+    s->launcher_up = false; /* the agent does not know yet */
+    agent_sim_launch(s, "f1", "t1", 1, "{'value': 'x'}");
+    say_kill(s, "t1", "");
+    assert_string_equal(agent_sim_states(s, 1), "");
+    agent_sim_launcher_down(s);
+    agent_sim_launcher_up(s, "l1");
+    assert_string_equal(agent_sim_states(s, 1), "TASK_KILLED");
+    assert_null(agent_sim_process(s, 1));
+}
+
+/* Killed between the start and the word that it runs. */
+static void test_agent_kill_while_it_starts(void **state)
+{
+    struct agent_sim *s = *state;
+    struct sim_process *p = NULL;
+
+    agent_sim_launch(s, "f1", "t1", 1, "{'value': 'x'}");
+    agent_sim_launcher_down(s);
+    s->launcher_up = false;
+    agent_sim_kill(s);
+    p = agent_sim_process(s, 1);
+    p->state = LauncherState_STARTING; /* it knows it, but not yet what came of it */
+    pf_store_image_destroy(s->image);
+    s->image = pf_store_image_create();
+    agent_sim_start(s);
+    agent_sim_master_up(s, 1);
+    p->forgotten = true;
+    s->launcher_up = false;
+    agent_sim_launch(s, "f1", "t2", 2, "{'value': 'x'}");
+    say_kill(s, "t2", "");
+    p->launch = (struct pf_uuid){{2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2}};
+    p->forgotten = false;
+    agent_sim_launcher_down(s);
+    agent_sim_launcher_up(s, "l1");
+    assert_string_equal(agent_sim_states(s, 2), "");
+    p->state = LauncherState_RUNNING;
+    agent_sim_launcher_down(s);
+    agent_sim_launcher_up(s, "l1");
+    assert_int_equal(p->last_signal, 15);
+    assert_string_equal(agent_sim_states(s, 2), "TASK_RUNNING TASK_KILLED");
+}
+
 /* The wish to kill outlives the agent, with what was left of the grace. */
 static void test_agent_kill_survives_a_restart(void **state)
 {
@@ -236,6 +283,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_agent_kill_before_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_kill_while_the_launcher_is_away, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_agent_kill_of_a_lost_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_kill_while_it_starts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_kill_survives_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_kill_of_the_unknown_is_answered, setup,
                                         teardown),

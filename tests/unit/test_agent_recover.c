@@ -125,6 +125,25 @@ static void test_agent_survives_a_broken_launcher_link(void **state)
     assert_string_equal(agent_sim_states(s, 1), "TASK_RUNNING TASK_FINISHED");
 }
 
+/* A start that was lost with the link is said again to the same launcher, never to another. */
+static void test_agent_repeats_a_lost_start(void **state)
+{
+    struct agent_sim *s = *state;
+
+    s->launcher_up = false; /* the agent does not know yet */
+    agent_sim_launch(s, "f1", "t1", 1, "{'value': 'x'}");
+    agent_sim_launcher_down(s);
+    agent_sim_launcher_up(s, "l1");
+    assert_string_equal(agent_sim_states(s, 1), "TASK_RUNNING");
+    assert_int_equal(agent_sim_process(s, 1)->n_starts, 1);
+    s->launcher_up = false;
+    agent_sim_launch(s, "f1", "t2", 2, "{'value': 'x'}");
+    agent_sim_launcher_down(s);
+    agent_sim_launcher_up(s, "l2");
+    assert_string_equal(agent_sim_states(s, 2), "TASK_FAILED");
+    assert_null(agent_sim_process(s, 2));
+}
+
 static void test_agent_fails_running_tasks_after_a_reboot(void **state)
 {
     struct agent_sim *s = *state;
@@ -253,6 +272,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_agent_survives_a_broken_launcher_link, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_agent_repeats_a_lost_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_fails_running_tasks_after_a_reboot, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_agent_resolves_a_half_started_launch, setup, teardown),
