@@ -301,13 +301,13 @@ static void test_peer_slow_reader_is_cut_off(void **state)
 static void test_peer_pause_holds_and_resume_delivers(void **state)
 {
     struct world *w = *state;
-    open_both(w, (struct pf_net_options){.heartbeat_ms = 20, .silent_ms = 60});
+    open_both(w, (struct pf_net_options){.heartbeat_ms = 20, .silent_ms = 300});
     connect_up(w);
     pf_net_pause(w->server.net, true);
     for (uint64_t i = 1; i <= 300; i++) {
         send_to_server(w, i, 1000);
     }
-    int64_t until_ms = pf_now_ms() + 150; /* longer than silent_ms: a pause breaks no link */
+    int64_t until_ms = pf_now_ms() + 500; /* longer than silent_ms: a pause breaks no link */
     test_turn_until(w->loop, pf_now_ms() > until_ms);
     assert_int_equal(w->server.n_messages, 0);
     assert_int_equal(w->server.n_down, 0);
@@ -351,9 +351,9 @@ static void test_peer_one_cannot_starve_another(void **state)
 static void test_peer_heartbeats_keep_a_quiet_link(void **state)
 {
     struct world *w = *state;
-    open_both(w, (struct pf_net_options){.heartbeat_ms = 15, .silent_ms = 60});
+    open_both(w, (struct pf_net_options){.heartbeat_ms = 20, .silent_ms = 400});
     connect_up(w);
-    int64_t until_ms = pf_now_ms() + 200;
+    int64_t until_ms = pf_now_ms() + 700;
     test_turn_until(w->loop, pf_now_ms() > until_ms);
     assert_int_equal(w->server.n_down + w->client.n_down, 0);
     assert_int_equal(w->server.n_messages + w->client.n_messages, 0); /* they stay in the net */
