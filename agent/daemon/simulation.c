@@ -310,6 +310,7 @@ void pf_simulation_destroy(struct pf_simulation *s)
         return;
     }
     pf_net_destroy(s->net);
+    pf_heap_fini(&s->timers); /* while its nodes live */
     while ((p = pf_map_next(&s->by_launch, &cursor)) != NULL) {
         pf_free(p);
     }
@@ -321,7 +322,6 @@ void pf_simulation_destroy(struct pf_simulation *s)
     pf_timer_destroy(s->timer);
     pf_turns_destroy(s->turns);
     pf_fb_builder_fini(&s->builder);
-    pf_heap_fini(&s->timers);
     pf_map_fini(&s->by_peer);
     pf_map_fini(&s->by_launch);
     pf_res_fini(&s->total);
