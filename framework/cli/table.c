@@ -6,6 +6,7 @@ const struct pf_command *const pf_commands[] = {
     &pf_cmd_up,
     &pf_cmd_down,
     &pf_cmd_status,
+    &pf_cmd_run,
     &pf_cmd_wait,
     &pf_cmd_attach,
     &pf_cmd_logs,
