@@ -6,19 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+#include "common/sys/clock.h"
+#include "common/sys/parse.h"
 
 extern char **environ;
 
 static char *const argv_true[] = {(char *)"/bin/true", NULL};
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static pid_t start_spawn(void)
 {
@@ -38,7 +32,7 @@ static pid_t start_vfork(void)
 
 static double rate(pid_t (*start)(void), int n)
 {
-    double begin = now_s();
+    int64_t begin_us = pf_now_us();
     for (int i = 0; i < n; i++) {
         int status;
         pid_t pid = start();
@@ -47,12 +41,17 @@ static double rate(pid_t (*start)(void), int n)
             exit(1);
         }
     }
-    return n / (now_s() - begin);
+    return n * 1e6 / (double)(pf_now_us() - begin_us);
 }
 
 int main(int argc, char **argv)
 {
-    int n = argc > 1 ? atoi(argv[1]) : 2000;
+    uint64_t count = 2000;
+    if (argc > 1 && (pf_parse_u64(pf_str(argv[1]), &count, NULL) != 0 || count > 1000000)) {
+        fprintf(stderr, "usage: bench_spawn [N]\n");
+        return 2;
+    }
+    int n = (int)count;
     (void)rate(start_vfork, n / 10 + 1); /* warm */
     double spawn = rate(start_spawn, n);
     double vforked = rate(start_vfork, n);
