@@ -72,6 +72,15 @@ VIOLATIONS = [
     ("dead-file", {"common/base/b.h": C}),
     ("dead-file", {"tests/unit/test_b.c": C}),
     ("untested", {"tests/unit/test_a.c": C}),
+    ("skip", {"tests/unit/test_a.c": "+void f(void)\n{\n    skip();\n}\n"}),
+    ("skip", {"tests/unit/test_a.c": "+int f(void)\n{\n    return 77;\n}\n"}),
+    ("skip", {"tests/unit/test_a.c": "+enum { EXIT_SKIP = 77 };\n"}),
+    ("skip", {"tests/unit/test_a.py": PY + "sys.exit(77)\n"}),
+    ("skip", {"tests/unit/test_a.py": PY + "raise unittest.SkipTest()\n"}),
+    ("skip", {"tests/unit/CMakeLists.txt": "+set_tests_properties(a SKIP_RETURN_CODE 5)\n"}),
+    ("skip", {"tests/unit/test_a.c": "+enum { EXIT_SKIP = 77 };\n",
+              "tests/needs": PY + "unit.b root why\n"}),
+    ("skip", {"tests/needs": PY + "unit.a root why\n"}),
     ("readme", {"common/base/README.md": "x\n" * 61}),
     ("readme", {"common/base/README.md": None}),
 ]
@@ -84,6 +93,9 @@ FINE = [
     {"common/base/a.c": "+static int call(int x);\nstatic const int y = 1;\n"},
     {"common/base/a.c": "+static const char name[] = \"/tmp/x-XXXXXX\";\n"},
     {"common/base/a.c": "+/* TODO(#12): more */\n"},
+    {"common/base/a.c": "+#define A(x) \\\n    do {   \\\n    } while (0)\nint x;\n"},
+    {"tests/unit/test_a.c": "+enum { EXIT_SKIP = 77 };\n", "tests/needs": PY + "unit.a root why\n"},
+    {"tests/unit/test_a.c": "+int f(void)\n{\n    pf_jr_skip(&r);\n    return 770;\n}\n"},
 ]
 
 

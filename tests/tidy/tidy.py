@@ -21,6 +21,12 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 CODE_IN_COMMENT = re.compile(
     r"^\W*((if|for|while|switch)\s*\(.*\)\s*\{?|return\b[^.]*;|else\b.*\{|break;|continue;|\}"
     r"|#\s*(if|define|include)\b.*|[\w>.\[\]-]+\s*[-+|&]?=[^=].*;|(\w+\s+)?\*?\w+\(.*\)\s*;)\s*$")
+SKIPS = {
+    ".c": r"\bskip\s*\(\s*\)|\b(_?exit|return)\b\W*77\b|\w*SKIP\w*\s*=\s*77\b",
+    ".py": r"\bSkipTest\b|\bskip(If|Unless|Test)?\(|\b(exit|return)\b\W*77\b"
+           r"|\w*SKIP\w*\s*=\s*77\b",
+    ".txt": r"\bSKIP_(RETURN_CODE|REGULAR_EXPRESSION)\b|\bDISABLED\s+(TRUE|ON|1)\b"}
+SKIPS[".h"] = SKIPS[".c"]
 FILE_LEVEL = re.compile(
     r"^(static\s+|_Thread_local\s+)+(?!.*\bconst\b)(?!inline\b)[^()]*(=.*|;)\s*$")
 
@@ -130,6 +136,7 @@ class Tidy:
         self.check_dead_files()
         self.check_tests_exist()
         self.check_readmes()
+        self.check_skips()
         for i, (rule, pattern, text, _) in enumerate(self.exceptions):
             if i not in self.used:
                 self.found.append(("tests/tidy/rules.py", 1, "exception",
@@ -229,7 +236,7 @@ class Tidy:
                 self.report(f.path, n, "feature-macro", "feature macros are set by CMake")
             if not f.path.startswith("tests/") and FILE_LEVEL.match(line):
                 self.report(f.path, n, "file-level", "a mutable file-level variable")
-            bare = re.match(r"\s*(\}\s*)?(if|else if|for|while)\b.*\)\s*$", line) or \
+            bare = re.match(r"\s*((\}\s*)?(if|else if)|for|while)\b.*\)\s*$", line) or \
                 re.match(r"\s*(\}\s*)?else\s*$", line)
             after = f.code[n] if n < len(f.code) else ""
             if bare and line.count("(") == line.count(")") and not after.strip().startswith("{") \
@@ -287,7 +294,7 @@ class Tidy:
             if f.ext == ".h":
                 alive = f.path in included or f.path.startswith("framework/include/")
             elif f.ext in (".c", ".py", ".fbs"):
-                words = {name, stem, re.sub(r"^test_", "", stem)}
+                words = {name, stem, re.sub(r"^(test|bench)_", "", stem)}
                 alive = words & set(re.split(r"[\s()/\"]+", self.nearest_cmake(f.path))) or any(
                     re.search(r"\b(import|from)\s+%s\b|\"%s\"" % (stem, name), other.text)
                     for other in self.files
@@ -308,6 +315,28 @@ class Tidy:
                 continue
             if f.path not in tested:
                 self.report(f.path, 1, "untested", "no test includes this module")
+
+    def check_skips(self):
+        """A test that can skip itself stands in tests/needs, and what stands there can."""
+        needs = {}
+        if "tests/needs" in self.known:
+            with open(os.path.join(self.root, "tests/needs"), encoding="utf-8") as r:
+                for n, line in enumerate(r, 1):
+                    if line.strip() and not line.startswith("#"):
+                        needs[line.split()[0]] = n
+        can_skip = set()
+        for f in self.files:
+            if not f.path.startswith("tests/") or f.ext not in SKIPS or \
+                    f.path.startswith("tests/tidy/") or f.path == "tests/CMakeLists.txt":
+                continue
+            name = re.sub(r"^tests/(\w+)/(test_)?(\w+)\.\w+$", r"\1.\3", f.path)
+            for n, line in enumerate(f.code, 1):
+                if re.search(SKIPS[f.ext], line):
+                    can_skip.add(name)
+                    if name not in needs:
+                        self.report(f.path, n, "skip", "%s is not named in tests/needs" % name)
+        for name in sorted(set(needs) - can_skip):
+            self.report("tests/needs", needs[name], "skip", "%s cannot skip itself" % name)
 
     def check_readmes(self):
         for layer in rules.EDGES:
