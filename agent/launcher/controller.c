@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The socket of the one controller: frames with descriptors in, frames out, both bounded. The kernel
- * keeps the order of descriptors among the bytes, so those that came wait in line for the frames
- * that need them. */
+/* The socket of the one controller: frames with descriptors in, frames out, both bounded. The
+ * kernel keeps the order of descriptors among the bytes, so those that came wait in line for the
+ * frames that need them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

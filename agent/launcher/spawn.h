@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starts one program: a child that shares our memory until it executes (clone VM|VFORK on a stack of
- * its own), so that the cost does not grow with the parent and a failure can tell its stage. Knows
- * no names of users and no protocol. The caller keeps 0, 1 and 2 open, every other descriptor
+/* Starts one program: a child that shares our memory until it executes (clone VM|VFORK on a stack
+ * of its own), so that the cost does not grow with the parent and a failure can tell its stage.
+ * Knows no names of users and no protocol. The caller keeps 0, 1 and 2 open, every other descriptor
  * close-on-exec, and all dispositions of signals at their defaults. */
 #ifndef PF_AGENT_LAUNCHER_SPAWN_H
 #define PF_AGENT_LAUNCHER_SPAWN_H
@@ -15,7 +15,7 @@
 
 struct pf_spawn {
     const char *path;        /* with '/': as it is; else looked for */
-    char **argv;             /* NULL behind the end; argv[-1] must be writable (scripts without #!) */
+    char **argv;             /* NULL behind the end; argv[-1] is writable (scripts without #!) */
     char **envp;
     const char *search_path; /* "a:b"; "" and an empty part mean the working directory */
     const char *cwd;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs one pure core on a loop: the daemon feeds events into the open turn; at the end of each turn
  * of the loop the engine seals the batch, has it stored, and carries out what may become visible:
- * sends and closes go to the net, actions to the daemon. It pauses reading while the gathering batch
- * is full. One thread; the daemon's callbacks run in the delivery part of a turn (loop.h). */
+ * sends and closes go to the net, actions to the daemon. It pauses reading while the gathering
+ * batch is full. One thread; the daemon's callbacks run in the delivery part of a turn (loop.h). */
 #ifndef PF_COMMON_ENGINE_ENGINE_H
 #define PF_COMMON_ENGINE_ENGINE_H
 
@@ -26,7 +26,7 @@ struct pf_engine_ops {
     /* A send or close for a peer that is not of the net (an HTTP request): true = taken. NULL:
      * all peers are of the net. */
     bool (*on_virtual)(void *ctx, const struct pf_effect *e);
-    /* The store failed for good; nothing is stored or shown any more. The daemon ends or rebuilds. */
+    /* The store failed for good; nothing is stored or shown any more. The daemon ends. */
     void (*on_store_failed)(void *ctx, const struct pf_err *why);
 };
 

@@ -122,8 +122,9 @@ def test_garbage_on_native_ports():
     for kind in ("master", "agent"):
         before = (metric(kind, "proffer_net_bad_frames_total") +
                   metric(kind, "proffer_net_over_limit_total"))
-        for garbage in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(5000), struct.pack("<I", 16) + b"x" * 16,
-                        b"\0" * 4, struct.pack("<I", 0xffffffff), struct.pack("<I", 5 << 20)):
+        for garbage in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(5000),
+                        struct.pack("<I", 16) + b"x" * 16, b"\0" * 4,
+                        struct.pack("<I", 0xffffffff), struct.pack("<I", 5 << 20)):
             with socket.create_connection(ports(kind)[0]) as s:
                 s.sendall(garbage)
                 closed_by_peer(s)

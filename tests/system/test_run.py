@@ -48,7 +48,8 @@ def test_stdin_passes_with_i_and_is_empty_without():
 
 
 def test_several_tasks_prefix_their_lines():
-    r = run("-n", "5", "--cpus", "0.5", "--", "sh", "-c", 'echo "line $PROFFER_TASK_INDEX"; echo more')
+    script = 'echo "line $PROFFER_TASK_INDEX"; echo more'
+    r = run("-n", "5", "--cpus", "0.5", "--", "sh", "-c", script)
     check_eq(r.code, 0, r)
     want = sorted("[%d] %s" % (i, t) for i in range(5) for t in ("line %d" % i, "more"))
     check_eq(sorted(r.out.splitlines()), want, r)
@@ -103,8 +104,10 @@ def test_demand_larger_than_any_agent_is_refused():
 
 
 def test_waiting_says_why():
-    holder = cluster.start("run", "--cpus", "2", "-n", "2", "--", "sh", "-c", "echo up; exec sleep 60")
-    check_eq(sorted([holder.stdout.readline(), holder.stdout.readline()]), [b"[0] up\n", b"[1] up\n"])
+    holder = cluster.start("run", "--cpus", "2", "-n", "2", "--",
+                           "sh", "-c", "echo up; exec sleep 60")
+    lines = [holder.stdout.readline(), holder.stdout.readline()]
+    check_eq(sorted(lines), [b"[0] up\n", b"[1] up\n"])
     waiter = cluster.start("run", "--cpus", "2", "--", "true")
     line = waiter.stderr.readline().decode()
     check("waiting" in line and "cpu" in line, line)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "common/base/alloc.h"
 #include "framework/cli/value.h"
 
 static const struct pf_cli_option options[] = {
@@ -39,15 +40,15 @@ struct fixture {
 
 static int setup(void **state)
 {
-    *state = calloc(1, sizeof(struct fixture));
-    return *state != NULL ? 0 : -1;
+    *state = PF_NEW(struct fixture);
+    return 0;
 }
 
 static int teardown(void **state)
 {
     struct fixture *f = *state;
     pf_arena_fini(&f->arena);
-    free(f);
+    pf_free(f);
     return 0;
 }
 
@@ -100,8 +101,8 @@ static void test_args_every_way_to_write_an_argument(void **state)
 static void test_args_values_of_all_kinds(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(parse(f, &verb, "--grace 1.5s --mem 256M --cpus .25 --signal sigterm -o jsonl"),
-                     0);
+    assert_int_equal(
+        parse(f, &verb, "--grace 1.5s --mem 256M --cpus .25 --signal sigterm -o jsonl"), 0);
     assert_int_equal(pf_args_num(&f->args, "grace", 0), 1500);
     assert_int_equal(pf_args_num(&f->args, "mem", 0), 256 << 20);
     assert_int_equal(pf_args_num(&f->args, "cpus", 0), 250);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "common/base/alloc.h"
 #include "common/sys/file.h"
 #include "framework/cli/local.h"
 
@@ -53,7 +54,7 @@ static const char *make_local(struct fixture *f, const char *name, const char *n
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
+    struct fixture *f = PF_NEW(struct fixture);
     (void)snprintf(f->root, sizeof f->root, "/tmp/proffer-test-XXXXXX");
     assert_non_null(mkdtemp(f->root));
     f->state = pf_local_path(&f->arena, f->root, "state");
@@ -74,7 +75,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
     assert_int_equal(pf_remove_tree(f->root, NULL), 0);
     pf_arena_fini(&f->arena);
-    free(f);
+    pf_free(f);
     return 0;
 }
 

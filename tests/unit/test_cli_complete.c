@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "common/base/alloc.h"
 #include "framework/cli/cli.h"
 
 struct fixture {
@@ -18,8 +19,8 @@ struct fixture {
 
 static int setup(void **state)
 {
-    *state = calloc(1, sizeof(struct fixture));
-    return *state != NULL ? 0 : -1;
+    *state = PF_NEW(struct fixture);
+    return 0;
 }
 
 static int teardown(void **state)
@@ -27,7 +28,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
     pf_completion_fini(&f->c);
     pf_arena_fini(&f->arena);
-    free(f);
+    pf_free(f);
     return 0;
 }
 

@@ -8,18 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "common/base/alloc.h"
 #include "framework/cli/ids.h"
 
 static int setup(void **state)
 {
-    *state = calloc(1, sizeof(struct pf_arena));
-    return *state != NULL ? 0 : -1;
+    *state = PF_NEW(struct pf_arena);
+    return 0;
 }
 
 static int teardown(void **state)
 {
     pf_arena_fini(*state);
-    free(*state);
+    pf_free(*state);
     return 0;
 }
 

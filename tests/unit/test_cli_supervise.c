@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "common/base/alloc.h"
 
 struct fixture {
     struct pf_sup sup;
@@ -20,7 +21,7 @@ struct fixture {
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
+    struct fixture *f = PF_NEW(struct fixture);
     f->child[0].is_master = true;
     f->child[1].has_launcher = true;
     pf_sup_init(&f->sup, f->child, 3);
@@ -33,7 +34,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     pf_sup_check(&f->sup);
-    free(f);
+    pf_free(f);
     return 0;
 }
 

@@ -326,8 +326,8 @@ static void test_allocator_respects_constraints(void **state)
         (void)run(x);
         for (uint32_t k = 0; k < 3; k++) {
             if (pf_al_agent_holds(agents[k])) {
-                strcat(got, got[0] ? " " : "");
-                strcat(got, k == 0 ? "host1" : k == 1 ? "host2" : "host3");
+                size_t len = strlen(got);
+                (void)snprintf(got + len, sizeof got - len, "%shost%u", len > 0 ? " " : "", k + 1);
             }
         }
         assert_string_equal(got, cases[i].expected);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The schema generator: what it refuses, and what the lock holds on to. Arguments: generator, flatc."""
+"""The schema generator: what it refuses, and what the lock holds on to.
+Arguments: generator, flatc."""
 import os
 import subprocess
 import sys
