@@ -9,6 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/buf.h"
 #include "common/sys/clock.h"
+#include "common/sys/parse.h"
 #include "common/sys/random.h"
 #include "schemas/launcher.h"
 
@@ -179,6 +180,8 @@ static struct pf_agent *agent_core(struct sim_agent *a)
         .seed = pf_rng_next(&s->rng),
         .hostname = pf_buf_cstr(&hostname),
         .address = s->address,
+        .http_address = s->http_address,
+        .http_port = s->http_port,
         .pid = getpid(),
         .machine_id = "simulated",
         .boot_id = "simulated",
@@ -230,27 +233,32 @@ static char *own_text(const char *text, const char *fallback)
     return pf_strdup(text != NULL && text[0] != '\0' ? text : fallback);
 }
 
-static int simulation_init(struct pf_simulation *s, const struct pf_simulation_options *o,
-                           struct pf_err *err)
+static void total_init(struct pf_simulation *s, const struct pf_resources *given)
 {
-    char *resources = own_text(o->resources, PF_SIMULATION_RESOURCES);
-    int rc = pf_res_parse(pf_str(resources), &s->total, err);
-
-    pf_free(resources);
-    if (rc < 0) {
-        pf_err_wrap(err, "--resources");
-        if (err != NULL) {
-            err->code = PF_EUSAGE;
-        }
-        return PF_EUSAGE;
+    if (given != NULL) {
+        s->total = pf_res_dup(given);
+    } else {
+        int rc = pf_res_parse(PF_STR(PF_SIMULATION_RESOURCES), &s->total, NULL);
+        PF_ASSERT(rc == 0); /* it is ours */
     }
+}
+
+static void simulation_init(struct pf_simulation *s, const struct pf_simulation_options *o)
+{
+    struct pf_hostport http = {.port = 0};
+
     PF_ASSERT(o->n_masters > 0 && o->n_masters <= PF_MASTERS_MAX);
     for (uint32_t i = 0; i < o->n_masters; i++) {
         s->master[s->n_masters++] = pf_strndup(o->master[i].at, o->master[i].len);
     }
+    total_init(s, o->resources);
     s->cluster = own_text(o->cluster, "");
     s->attributes = own_text(o->attributes, "");
     s->hostname = own_text(o->hostname, "sim");
+    s->http_address = own_text(o->http_address, "");
+    if (pf_parse_hostport(pf_str(s->http_address), 0, &http, NULL) == 0) {
+        s->http_port = http.port;
+    }
     s->task_user = own_text(o->task_user, "nobody");
     s->allow_any_user = o->allow_any_user;
     s->on_ready = o->on_ready;
@@ -258,7 +266,6 @@ static int simulation_init(struct pf_simulation *s, const struct pf_simulation_o
     pf_rng_seed(&s->rng, o->seed != 0 ? o->seed : pf_random_u64());
     s->by_launch.seed = pf_rng_next(&s->rng);
     s->by_peer.seed = pf_rng_next(&s->rng);
-    return 0;
 }
 
 static void agents_init(struct pf_simulation *s, uint32_t n)
@@ -288,10 +295,8 @@ int pf_simulation_create(struct pf_loop *loop, const struct pf_simulation_option
     s->turns = pf_turns_create(PF_BATCH_MAX_BYTES);
     pf_fb_builder_init(&s->builder, NULL);
     s->timer = pf_timer_create(loop, PF_PRIO_NORMAL, on_time, s);
-    int rc = simulation_init(s, options, err);
-    if (rc == 0) {
-        rc = sim_net_create(s, options, err);
-    }
+    simulation_init(s, options);
+    int rc = sim_net_create(s, options, err);
     if (rc < 0) {
         pf_simulation_destroy(s);
         return rc;
@@ -331,6 +336,7 @@ void pf_simulation_destroy(struct pf_simulation *s)
     pf_free(s->cluster);
     pf_free(s->attributes);
     pf_free(s->hostname);
+    pf_free(s->http_address);
     pf_free(s->task_user);
     pf_free(s);
 }
@@ -338,6 +344,11 @@ void pf_simulation_destroy(struct pf_simulation *s)
 const char *pf_simulation_address(const struct pf_simulation *s)
 {
     return s->address;
+}
+
+const struct pf_net *pf_simulation_net(const struct pf_simulation *s)
+{
+    return s->net;
 }
 
 void pf_simulation_stats(const struct pf_simulation *s, struct pf_simulation_stats *out)

@@ -9,9 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "common/base/err.h"
+#include "common/base/resources.h"
 #include "common/base/str.h"
 #include "common/link/key.h"
 #include "common/net/loop.h"
+#include "common/net/peer.h"
 
 struct pf_simulation;
 
@@ -23,9 +25,10 @@ struct pf_simulation_options {
     const char *listen;     /* one address for all, "" = none */
     const struct pf_key *key;
     const char *cluster;
-    const char *resources;  /* of each; "" = PF_SIMULATION_RESOURCES */
+    const struct pf_resources *resources; /* of each; NULL = PF_SIMULATION_RESOURCES */
     const char *attributes; /* of each, besides "sim:true;rack:r<i % 10>" */
     const char *hostname;   /* prefix of theirs; "" = "sim" */
+    const char *http_address; /* told of each, "" = none */
     const char *task_user;
     bool allow_any_user;
     uint64_t seed;          /* 0: a random one, so that no two runs share identities */
@@ -36,14 +39,14 @@ struct pf_simulation_options {
 
 #define PF_SIMULATION_RESOURCES "cpus:8;mem:16384;disk:65536;ports:[31000-32000]"
 
-/* The links are made in later turns, spread over time. PF_EUSAGE (resources), or what the listener
- * says. */
+/* The links are made in later turns, spread over time. Fails only as pf_net_listen does. */
 PF_MUST_USE int pf_simulation_create(struct pf_loop *loop,
                                      const struct pf_simulation_options *options,
                                      struct pf_simulation **out, struct pf_err *err);
 void pf_simulation_destroy(struct pf_simulation *s);
 /* Where it listens, "" = nowhere. */
 const char *pf_simulation_address(const struct pf_simulation *s);
+const struct pf_net *pf_simulation_net(const struct pf_simulation *s); /* for its counters */
 
 struct pf_simulation_stats {
     uint32_t n_agents, n_linked, n_registered; /* now */

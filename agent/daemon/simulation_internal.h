@@ -54,7 +54,8 @@ struct pf_simulation {
     struct pf_rng rng;
     struct pf_resources total;
     struct pf_link_self self; /* where it listens */
-    char *cluster, *attributes, *hostname, *task_user;
+    char *cluster, *attributes, *hostname, *http_address, *task_user;
+    int32_t http_port;
     bool allow_any_user;
     char address[PF_ADDRESS_MAX];
     char *master[PF_MASTERS_MAX];

@@ -167,12 +167,19 @@ static void net_down(void *ctx, uint64_t peer, const struct pf_err *why)
     }
 }
 
+static void net_welcome(void *ctx, struct pf_link_state *out)
+{
+    const struct pf_simulation *s = ctx;
+
+    out->http_address = pf_str(s->http_address);
+}
+
 int sim_net_create(struct pf_simulation *s, const struct pf_simulation_options *o,
                    struct pf_err *err)
 {
     s->self = (struct pf_link_self){
         .kind = PeerKind_AGENT, .key = o->key, .cluster = s->cluster, .version = PF_VERSION};
-    const struct pf_net_ops ops = {.on_up = net_up, .on_message = net_message, .on_down = net_down};
+    const struct pf_net_ops ops = {net_up, net_message, net_down, net_welcome};
     const struct pf_net_options no = {.self = &s->self, .seed = pf_rng_next(&s->rng)};
     int rc = pf_net_create(s->loop, &no, &ops, s, &s->net, err);
     if (rc == 0 && o->listen != NULL && o->listen[0] != '\0') {

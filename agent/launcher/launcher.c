@@ -202,11 +202,18 @@ static int listen_here(struct pf_launcher *l, struct pf_err *err)
 }
 
 /* A descriptor for each process: as many as we may. Children get the old limit back. */
-static void raise_nofile(struct pf_launcher *l)
+static void raise_nofile(struct pf_launcher *l, uint64_t soft_of_children)
 {
-    if (getrlimit(RLIMIT_NOFILE, &l->nofile) == 0 && l->nofile.rlim_cur < l->nofile.rlim_max) {
-        struct rlimit most = {l->nofile.rlim_max, l->nofile.rlim_max};
+    if (getrlimit(RLIMIT_NOFILE, &l->nofile) != 0) {
+        return;
+    }
+    struct rlimit most = {l->nofile.rlim_max, l->nofile.rlim_max};
+    if (l->nofile.rlim_cur < most.rlim_cur) {
         l->is_nofile_raised = setrlimit(RLIMIT_NOFILE, &most) == 0;
+    }
+    if (soft_of_children > 0 && soft_of_children < l->nofile.rlim_cur) {
+        l->nofile.rlim_cur = soft_of_children;
+        l->is_nofile_raised = true;
     }
 }
 
@@ -240,7 +247,7 @@ static int launcher_init(struct pf_launcher *l, const struct pf_launcher_options
         return pf_err_set_sys(err, PF_EIO, errno, "become a subreaper");
     }
     read_identity(l);
-    raise_nofile(l);
+    raise_nofile(l, o->nofile);
     if ((rc = lock_dir(l, err)) != 0 || (rc = take_signals(l, err)) != 0 ||
         (rc = pf_spawn_stack_init(&l->stack, err)) != 0 || (rc = read_boot_id(l, err)) != 0 ||
         (rc = recover(l, err)) != 0 || (rc = listen_here(l, err)) != 0 ||

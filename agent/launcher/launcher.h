@@ -6,6 +6,7 @@
 #ifndef PF_AGENT_LAUNCHER_LAUNCHER_H
 #define PF_AGENT_LAUNCHER_LAUNCHER_H
 
+#include <stdint.h>
 #include "common/base/compiler.h"
 #include "common/base/err.h"
 
@@ -14,6 +15,7 @@ struct pf_launcher;
 struct pf_launcher_options {
     const char *dir;   /* made by the caller, mode 0700; becomes the working directory */
     int controller_fd; /* a connected socket of the first controller, -1 = none; taken */
+    uint64_t nofile;   /* soft limit of descriptors of what it starts; 0 = as we got it */
 };
 
 /* Locks the directory (PF_EBUSY: another launcher lives there), reads the journal and finds what

@@ -17,13 +17,14 @@
 #define LOG_NAME   "launcher.log"
 
 static const char usage[] =
-    "usage: proffer-launcher --dir DIR [--controller-fd N]\n"
+    "usage: proffer-launcher --dir DIR [--controller-fd N] [--nofile N]\n"
     "\n"
     "Starts, watches and reaps the processes of an agent, and stays when the agent goes.\n"
     "The agent starts it; by hand it is of little use.\n"
     "\n"
     "  --dir DIR          its socket, journal, lock and log; must exist\n"
     "  --controller-fd N  a connected socket of the first controller\n"
+    "  --nofile N         soft limit of descriptors of what it starts\n"
     "  --version\n"
     "  --help\n"
     "\n"
@@ -53,7 +54,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 {
     static const struct option known[] = {
         {"dir", required_argument, NULL, 'd'},     {"controller-fd", required_argument, NULL, 'c'},
-        {"version", no_argument, NULL, 'v'},       {"help", no_argument, NULL, 'h'},
+        {"nofile", required_argument, NULL, 'n'},  {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int c;
@@ -69,6 +71,9 @@ static int parse_options(int argc, char **argv, struct options *o)
             if (o->launcher.controller_fd < 0) {
                 return usage_error("--controller-fd: not a descriptor number");
             }
+            break;
+        case 'n':
+            o->launcher.nofile = strtoull(optarg, NULL, 10); /* no number: 0, as we got it */
             break;
         case 'v':
             (void)puts("proffer-launcher " PF_VERSION);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the core wants done. What has an outcome is answered by an event at once. */
+#include "agent/daemon/agentd_internal.h"
+#include "agent/daemon/sandbox.h"
+#include "common/sys/file.h"
+#include "common/sys/log.h"
+
+static void act_sandbox(struct agentd *d, const struct pf_agent_act_sandbox *a)
+{
+    struct pf_agent_event ev = {.type = PF_AGENT_SANDBOX};
+    struct pf_sandbox_failure failure = {0, NULL};
+    struct pf_user owner;
+
+    int sys = pf_users_find(&d->users, a->user, pf_loop_now_ms(d->loop), &owner);
+    if (sys != 0) {
+        failure = (struct pf_sandbox_failure){sys, "user"};
+    } else {
+        (void)pf_sandbox_make(a->path, &owner, a->script, &failure); /* says so in `failure` */
+    }
+    ev.sandbox.launch = a->launch;
+    ev.sandbox.error = failure.error;
+    ev.sandbox.stage = failure.stage;
+    agentd_step(d, &ev);
+}
+
+static void act_start(struct agentd *d, const struct pf_agent_act_start *a)
+{
+    struct pf_user user;
+
+    int sys = pf_users_find(&d->users, a->user, pf_loop_now_ms(d->loop), &user);
+    if (sys != 0) {
+        struct pf_agent_event ev = {.type = PF_AGENT_PROCESS};
+        ev.process = pf_launcher_failed(&d->builder, a->launch, sys, "user");
+        agentd_step(d, &ev);
+        return;
+    }
+    pf_launcher_link_start(d->launcher, a, &user);
+}
+
+static void act_remove(const struct pf_agent_act_sandbox *a)
+{
+    struct pf_err err = {0};
+
+    if (pf_remove_tree(a->path.at, &err) != 0) {
+        pf_log_err(PF_LOG_WARN, "sandbox not removed", &err);
+    }
+}
+
+static void act_ended(struct agentd *d, const struct pf_agent_act_ended *a)
+{
+    pf_files_ended(d->files, a->sandbox);
+    pf_stdin_ended(d->stdin_pipes, a->launch);
+}
+
+static void act_signal(struct agentd *d, const struct pf_agent_act_signal *a)
+{
+    pf_launcher_link_signal(d->launcher, a->launch, a->signal);
+}
+
+void agentd_on_act(void *ctx, uint32_t act, const void *data)
+{
+    struct agentd *d = ctx;
+    bool has_launcher = d->launcher != NULL && pf_launcher_link_is_up(d->launcher);
+
+    switch ((enum pf_agent_act)act) {
+    case PF_AGENT_ACT_SANDBOX:
+        act_sandbox(d, data);
+        break;
+    case PF_AGENT_ACT_START: /* without a launcher: dropped, the core says it again */
+        if (has_launcher) {
+            act_start(d, data);
+        }
+        break;
+    case PF_AGENT_ACT_SIGNAL: /* likewise */
+        if (has_launcher) {
+            act_signal(d, data);
+        }
+        break;
+    case PF_AGENT_ACT_FORGET: /* likewise */
+        if (has_launcher) {
+            pf_launcher_link_forget(d->launcher, *(const struct pf_uuid *)data);
+        }
+        break;
+    case PF_AGENT_ACT_READ:
+        pf_files_read(d->files, data);
+        break;
+    case PF_AGENT_ACT_STDIN:
+        pf_stdin_write(d->stdin_pipes, data);
+        break;
+    case PF_AGENT_ACT_ENDED:
+        act_ended(d, data);
+        break;
+    case PF_AGENT_ACT_REMOVE:
+        act_remove(data);
+        break;
+    }
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happens outside, told to the core: links, the launcher, the disk. And what others ask of the
+ * daemon itself: greetings, health, metrics. */
+#include <inttypes.h>
+
+#include "agent/daemon/agentd_internal.h"
+#include "common/engine/metrics.h"
+#include "common/sys/clock.h"
+#include "common/sys/file.h"
+#include "common/sys/log.h"
+#include "schemas/launcher.h"
+#include "schemas/proffer.h"
+
+#define DISK_MS 5000
+
+void agentd_step(struct agentd *d, struct pf_agent_event *ev)
+{
+    ev->now_ms = pf_loop_now_ms(d->loop);
+    ev->wall_ms = pf_wall_ms();
+    pf_agent_step(d->core, ev, pf_engine_turn(d->engine));
+}
+
+/* --- links -------------------------------------------------------------------------------------- */
+
+static void net_up(void *ctx, const struct pf_peer_up *up)
+{
+    struct agentd *d = ctx;
+    enum pf_master_up master = pf_masters_on_up(d->masters, up);
+
+    if (master == PF_MASTER_DUPLICATE) {
+        return;
+    }
+    struct pf_agent_event ev = {.type = PF_AGENT_PEER_UP, .peer = up->peer};
+    ev.peer_up.hello = up->greeting;
+    ev.peer_up.is_master = master == PF_MASTER_UP;
+    ev.peer_up.trusted = up->is_trusted;
+    agentd_step(d, &ev);
+}
+
+static void net_message(void *ctx, uint64_t peer, struct pf_msg envelope)
+{
+    struct pf_agent_event ev = {.type = PF_AGENT_MESSAGE, .peer = peer};
+
+    ev.message = envelope;
+    agentd_step(ctx, &ev);
+}
+
+static void net_down(void *ctx, uint64_t peer, const struct pf_err *why)
+{
+    struct agentd *d = ctx;
+    bool was_up = true;
+
+    if (!pf_masters_on_down(d->masters, peer, why, &was_up)) {
+        pf_log(PF_LOG_DEBUG, "link down", "peer=%" PRIu64 " why=%s", peer, why->msg);
+    }
+    if (!was_up) {
+        return;
+    }
+    pf_engine_forget_peer(d->engine, peer);
+    pf_files_forget_peer(d->files, peer);
+    pf_stdin_forget_peer(d->stdin_pipes, peer);
+    struct pf_agent_event ev = {.type = PF_AGENT_PEER_DOWN, .peer = peer};
+    agentd_step(d, &ev);
+}
+
+static void net_welcome(void *ctx, struct pf_link_state *out)
+{
+    struct agentd *d = ctx;
+
+    out->n_masters = pf_masters_addresses(d->masters, d->master_address);
+    out->master = d->master_address;
+    out->http_address = pf_str(d->told_http);
+}
+
+const struct pf_net_ops agentd_net_ops = {net_up, net_message, net_down, net_welcome};
+
+void agentd_reply(void *ctx, uint64_t peer, struct pf_msg reply)
+{
+    struct agentd *d = ctx;
+
+    pf_peer_send(d->net, peer, pf_msg_bytes(reply));
+}
+
+/* --- the launcher ------------------------------------------------------------------------------- */
+
+static void launcher_up(void *ctx, struct pf_msg hello)
+{
+    struct agentd *d = ctx;
+    struct pf_agent_event ev = {.type = PF_AGENT_LAUNCHER_UP};
+
+    pf_log(PF_LOG_INFO, "launcher connected", "pid=%" PRId64, pf_launcher_link_pid(d->launcher));
+    ev.launcher = hello;
+    agentd_step(d, &ev);
+}
+
+static void launcher_down(void *ctx)
+{
+    struct agentd *d = ctx;
+    struct pf_agent_event ev = {.type = PF_AGENT_LAUNCHER_DOWN};
+
+    pf_stdin_launcher_down(d->stdin_pipes);
+    agentd_step(d, &ev);
+}
+
+static void launcher_process(void *ctx, struct pf_msg process)
+{
+    struct agentd *d = ctx;
+    struct LauncherProcess p = LauncherProcess__root(process);
+    struct pf_agent_event ev = {.type = PF_AGENT_PROCESS};
+
+    if (LauncherProcess_state(p) == LauncherState_FAILED) {
+        pf_log(PF_LOG_DEBUG, "start failed", "stage=%.*s errno=%d",
+               PF_STR_ARG(LauncherProcess_stage(p)), LauncherProcess_error(p));
+    }
+    ev.process = process;
+    agentd_step(d, &ev);
+}
+
+static void launcher_list_end(void *ctx)
+{
+    struct pf_agent_event ev = {.type = PF_AGENT_PROCESSES_END};
+
+    agentd_step(ctx, &ev);
+}
+
+static void launcher_made(void *ctx, struct pf_uuid launch, struct pf_str sandbox, int stdin_fd)
+{
+    struct agentd *d = ctx;
+
+    if (stdin_fd >= 0) {
+        pf_stdin_set(d->stdin_pipes, launch, stdin_fd);
+    }
+    pf_files_made(d->files, sandbox);
+}
+
+static void launcher_stdin(void *ctx, struct pf_uuid launch, int fd)
+{
+    struct agentd *d = ctx;
+
+    if (fd >= 0) {
+        pf_stdin_set(d->stdin_pipes, launch, fd);
+    } else {
+        pf_stdin_none(d->stdin_pipes, launch);
+    }
+}
+
+const struct pf_launcher_link_ops agentd_launcher_ops = {
+    .on_up = launcher_up,
+    .on_down = launcher_down,
+    .on_process = launcher_process,
+    .on_list_end = launcher_list_end,
+    .on_made = launcher_made,
+    .on_stdin = launcher_stdin,
+};
+
+static bool stdin_ask(void *ctx, struct pf_uuid launch)
+{
+    struct agentd *d = ctx;
+
+    return pf_launcher_link_ask_stdin(d->launcher, launch);
+}
+
+static bool stdin_close(void *ctx, struct pf_uuid launch)
+{
+    struct agentd *d = ctx;
+
+    return pf_launcher_link_close_stdin(d->launcher, launch);
+}
+
+const struct pf_stdin_ops agentd_stdin_ops = {agentd_reply, stdin_ask, stdin_close};
+
+/* --- the disk ----------------------------------------------------------------------------------- */
+
+void agentd_on_disk(void *ctx)
+{
+    struct agentd *d = ctx;
+    struct pf_agent_event ev = {.type = PF_AGENT_DISK};
+    struct pf_err err = {0};
+    uint64_t free_bytes;
+    uint64_t total_bytes;
+
+    pf_timer_set(d->disk_timer, pf_loop_now_ms(d->loop) + DISK_MS);
+    if (pf_fs_space(d->work_dir, &free_bytes, &total_bytes, &err) != 0) {
+        pf_log_err(PF_LOG_WARN, "disk not measured", &err);
+        return;
+    }
+    d->free_bytes = free_bytes;
+    ev.free_bytes = free_bytes;
+    agentd_step(d, &ev);
+}
+
+/* --- HTTP --------------------------------------------------------------------------------------- */
+
+static const char *http_health(void *ctx)
+{
+    struct agentd *d = ctx;
+
+    return pf_launcher_link_is_up(d->launcher) ? NULL : "there is no launcher";
+}
+
+static void http_metrics(void *ctx, struct pf_buf *out)
+{
+    struct agentd *d = ctx;
+    const struct pf_launcher_link_counters *l = pf_launcher_link_counters(d->launcher);
+    const struct pf_files_counters *f = pf_files_counters(d->files);
+    struct pf_agent_stats s;
+
+    pf_agent_stats(d->core, &s);
+    const struct {
+        const char *name, *help;
+        uint64_t value;
+        bool is_gauge;
+    } rows[] = {
+        {"proffer_agent_registered", "1: registered with the leading master.", s.registered, true},
+        {"proffer_agent_epoch", "Highest epoch obeyed.", s.epoch, true},
+        {"proffer_agent_launcher_up", "1: the launcher is connected.", s.launcher_up, true},
+        {"proffer_agent_tasks", "Live tasks.", s.n_tasks_live, true},
+        {"proffer_agent_tasks_ended", "Ended tasks still remembered.", s.n_tasks_ended, true},
+        {"proffer_agent_updates_pending", "Updates not acknowledged yet.", s.n_updates_pending,
+         true},
+        {"proffer_agent_disk_free_bytes", "Free disk of the work directory.", d->free_bytes, true},
+        {"proffer_agent_masters", "Links to masters that are up.", pf_masters_n_up(d->masters),
+         true},
+        {"proffer_agent_launches_total", "Tasks accepted.", s.launches, false},
+        {"proffer_agent_launches_refused_total", "Tasks refused.", s.refused, false},
+        {"proffer_agent_updates_sent_total", "Updates sent.", s.updates_sent, false},
+        {"proffer_agent_updates_resent_total", "Updates sent again.", s.resends, false},
+        {"proffer_agent_bad_messages_total", "Messages refused.", s.bad_messages, false},
+        {"proffer_agent_launcher_spawned_total", "Launchers started.", l->spawned, false},
+        {"proffer_agent_launcher_connected_total", "Connections to launchers.", l->connected,
+         false},
+        {"proffer_agent_starts_total", "Processes given to the launcher.", l->starts, false},
+        {"proffer_agent_starts_failed_total", "Starts whose files could not be opened.",
+         l->failed_starts, false},
+        {"proffer_agent_starts_waiting", "Starts in line for the launcher.", l->n_waiting, true},
+        {"proffer_agent_reads_total", "Reads of task output answered.", f->reads, false},
+        {"proffer_agent_read_bytes_total", "Bytes of task output sent.", f->bytes, false},
+        {"proffer_agent_reads_refused_total", "Reads refused.", f->refused, false},
+        {"proffer_agent_reads_waiting", "Reads that wait for output.", f->n_waiting, true},
+    };
+    for (size_t i = 0; i < PF_ARRAY_LEN(rows); i++) {
+        (rows[i].is_gauge ? pf_metric_gauge : pf_metric_counter)(out, rows[i].name, rows[i].help,
+                                                                 rows[i].value);
+    }
+    pf_metrics_common(out, d->loop, d->net, d->http, d->store);
+}
+
+const struct pf_agent_http_ops agentd_http_ops = {http_health, http_metrics};

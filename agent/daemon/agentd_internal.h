@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between agentd.c (boot and end), agentd_events.c (into the core), agentd_acts.c (out of it). */
+#ifndef PF_AGENT_DAEMON_AGENTD_INTERNAL_H
+#define PF_AGENT_DAEMON_AGENTD_INTERNAL_H
+
+#include "agent/core/agent.h"
+#include "agent/daemon/agentd.h"
+#include "agent/daemon/files.h"
+#include "agent/daemon/http.h"
+#include "agent/daemon/launcher_link.h"
+#include "agent/daemon/masters.h"
+#include "agent/daemon/stdin.h"
+#include "agent/daemon/users.h"
+#include "common/engine/engine.h"
+#include "common/sys/boot.h"
+
+struct agentd {
+    const struct pf_agentd_options *o;
+    struct pf_loop *loop;
+    struct pf_store *store; /* the engine's once that stands; kept for metrics */
+    struct pf_engine *engine;
+    struct pf_net *net;
+    struct pf_http *http;
+    struct pf_agent_http http_routes;
+    struct pf_agent *core;
+    struct pf_launcher_link *launcher;
+    struct pf_files *files;
+    struct pf_stdin *stdin_pipes;
+    struct pf_masters *masters;
+    struct pf_users users;
+    struct pf_timer *disk_timer;
+    uint64_t free_bytes;
+    int lock_fd;
+    uint64_t nofile; /* soft limit of descriptors that we were given: what tasks get */
+    struct pf_key key;
+    bool has_key;
+    struct pf_link_self self;
+    struct pf_str master_address[PF_MASTERS_MAX]; /* for Welcome */
+    char instance[PF_UUID_TEXT_LEN + 1];
+    char machine_id[PF_MACHINE_ID_LEN + 1], boot_id[PF_BOOT_ID_LEN + 1];
+    char hostname[256];
+    char native_address[PF_ADDRESS_MAX], http_address[PF_ADDRESS_MAX]; /* bound */
+    char told_native[PF_ADDRESS_MAX + 256], told_http[PF_ADDRESS_MAX + 256];
+    char *work_dir, *state_dir, *run_dir; /* absolute */
+    struct pf_fb_builder builder;         /* of processes that failed here */
+    bool is_ending;                       /* by a signal */
+    struct pf_err failure;                /* ends the process */
+};
+
+/* --- agentd_events.c --- */
+void agentd_step(struct agentd *d, struct pf_agent_event *ev);
+extern const struct pf_net_ops agentd_net_ops;
+extern const struct pf_launcher_link_ops agentd_launcher_ops;
+extern const struct pf_stdin_ops agentd_stdin_ops;
+extern const struct pf_agent_http_ops agentd_http_ops;
+/* pf_files_reply_fn */
+void agentd_reply(void *ctx, uint64_t peer, struct pf_msg reply);
+/* Measures the disk and tells the core. */
+void agentd_on_disk(void *ctx);
+
+/* --- agentd_acts.c --- */
+/* An effect of the core (pf_engine_ops.on_act). */
+void agentd_on_act(void *ctx, uint32_t act, const void *data);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See options.h. */
+#include "agent/daemon/options.h"
+
+#include "common/sys/parse.h"
+
+#define FIELD(f)     offsetof(struct pf_agentd_options, f)
+#define SIMULATE_MAX 65536
+
+static const struct pf_option table[] = {
+    {"master", "LIST", "Masters as HOST:PORT,...; any of them will do, it names the others",
+     PF_OPTION_LIST, FIELD(masters), "127.0.0.1:5055", 0, 0, false},
+    {"listen", "HOST:PORT", "Address for the command line (native protocol); port 0 picks one",
+     PF_OPTION_STRING, FIELD(listen), "127.0.0.1:5056", 0, 0, false},
+    {"http", "HOST:PORT", "Address of /health, /version and /metrics", PF_OPTION_STRING,
+     FIELD(http), "127.0.0.1:5051", 0, 0, false},
+    {"work-dir", "DIR", "Where state and sandboxes are kept", PF_OPTION_STRING, FIELD(work_dir),
+     "/var/lib/proffer/agent", 0, 0, false},
+    {"resources", "TEXT", "What to offer, as \"cpus:4;mem:2048;ports:[31000-32000]\" (mem and disk "
+     "in MB); what is not named is detected", PF_OPTION_STRING, FIELD(resources), "", 0, 0, false},
+    {"attributes", "TEXT", "What schedulers may ask for, as \"rack:a;zone:west\"",
+     PF_OPTION_STRING, FIELD(attributes), "", 0, 0, false},
+    {"hostname", "NAME", "Name told to others; default: of this machine", PF_OPTION_STRING,
+     FIELD(hostname), "", 0, 0, false},
+    {"key-file", "FILE", "The cluster's key (mode 0600); needed to listen beyond this machine",
+     PF_OPTION_STRING, FIELD(key_file), "", 0, 0, false},
+    {"insecure", NULL, "Listen beyond this machine without a key", PF_OPTION_FLAG, FIELD(insecure),
+     NULL, 0, 0, false},
+    {"min-free", "SIZE", "Refuse launches when less disk is free, so that ends still fit",
+     PF_OPTION_SIZE, FIELD(min_free_bytes), "64M", 0, 0, false},
+    {"cluster", "NAME", "Name of the cluster; masters that say another are refused",
+     PF_OPTION_STRING, FIELD(cluster), "", 0, 0, false},
+    {"task-user", "USER", "User of tasks launched by peers without the key", PF_OPTION_STRING,
+     FIELD(task_user), "nobody", 0, 0, false},
+    {"allow-any-user", NULL, "Let peers without the key launch as any user, as Mesos does",
+     PF_OPTION_FLAG, FIELD(allow_any_user), NULL, 0, 0, false},
+    {"launcher", "PATH", "The program proffer-launcher; default: beside this one",
+     PF_OPTION_STRING, FIELD(launcher), "", 0, 0, false},
+    {"ready-fd", "N", "Write one line of JSON with addresses and pid there when ready",
+     PF_OPTION_INT, FIELD(ready_fd), "-1", -1, 1 << 20, false},
+    {"simulate", "N", "Be N agents that start nothing: tasks end at once, or after the time of "
+     "their sleep", PF_OPTION_INT, FIELD(simulate), "0", 0, SIMULATE_MAX, false},
+    {"log-level", "LEVEL", "error, warn, info or debug", PF_OPTION_STRING, FIELD(log_level_name),
+     "info", 0, 0, false},
+};
+
+const struct pf_options pf_agentd_option_table = {
+    .program = "proffer-agent",
+    .summary = "The agent of a Proffer cluster: offers this machine's resources and runs tasks.",
+    .options = table,
+    .n_options = PF_ARRAY_LEN(table),
+};
+
+static int masters_check(const struct pf_agentd_options *o, struct pf_err *err)
+{
+    if (o->masters.len == 0) {
+        return pf_err_set(err, PF_EUSAGE, "--master is empty; name at least one HOST:PORT");
+    }
+    for (uint32_t i = 0; i < o->masters.len; i++) {
+        struct pf_hostport hp;
+        if (pf_parse_hostport(pf_str(o->masters.at[i]), 0, &hp, err) != 0) {
+            pf_err_wrap(err, "--master");
+            if (err != NULL) {
+                err->code = PF_EUSAGE;
+            }
+            return PF_EUSAGE;
+        }
+    }
+    return 0;
+}
+
+int pf_agentd_options_parse(int argc, char **argv, struct pf_agentd_options *out,
+                            enum pf_options_verdict *out_verdict, struct pf_err *err)
+{
+    int first;
+    int rc = pf_options_parse(&pf_agentd_option_table, argc, argv, out, out_verdict, &first, err);
+    if (rc < 0 || *out_verdict != PF_OPTIONS_RUN) {
+        return rc;
+    }
+    rc = pf_log_level_parse(out->log_level_name, &out->log_level, err);
+    if (rc == 0) {
+        rc = masters_check(out, err);
+    }
+    if (rc < 0) {
+        pf_agentd_options_fini(out);
+    }
+    return rc;
+}
+
+void pf_agentd_options_fini(struct pf_agentd_options *o)
+{
+    pf_options_fini(&pf_agentd_option_table, o);
+}

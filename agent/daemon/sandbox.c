@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See sandbox.h. */
+#include "agent/daemon/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/sys/fd.h"
+#include "common/sys/file.h"
+
+#define PARENT_MODE  0755
+#define SANDBOX_MODE 0750
+#define OUTPUT_MODE  0640
+#define SCRIPT_MODE  0750
+#define DIR_FLAGS    (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+static bool fail(struct pf_sandbox_failure *out, int error, const char *stage)
+{
+    *out = (struct pf_sandbox_failure){error, stage};
+    return false;
+}
+
+/* The directory of the sandbox itself, after its parents. 0 or errno. */
+static int dir_make(struct pf_str path)
+{
+    char parent[PATH_MAX];
+
+    if (mkdir(path.at, SANDBOX_MODE) == 0 || errno == EEXIST) {
+        return 0;
+    }
+    const char *slash = strrchr(path.at, '/');
+    if (errno != ENOENT || slash == NULL || slash == path.at ||
+        (size_t)(slash - path.at) >= sizeof parent) {
+        return errno;
+    }
+    memcpy(parent, path.at, (size_t)(slash - path.at));
+    parent[slash - path.at] = '\0';
+    struct pf_err err = {0};
+    if (pf_mkdir_p(parent, PARENT_MODE, &err) != 0) {
+        return err.sys != 0 ? err.sys : EIO;
+    }
+    return mkdir(path.at, SANDBOX_MODE) == 0 || errno == EEXIST ? 0 : errno;
+}
+
+static int fd_give(int fd, const struct pf_user *owner)
+{
+    return owner->is_own || fchown(fd, owner->uid, owner->gid) == 0 ? 0 : errno;
+}
+
+/* A script of an earlier try is replaced, never written through. */
+static int script_write(int dir, const struct pf_user *owner, struct pf_bytes script)
+{
+    struct pf_err err = {0};
+
+    if (unlinkat(dir, "script", 0) != 0 && errno != ENOENT) {
+        return errno;
+    }
+    int fd = openat(dir, "script", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                    SCRIPT_MODE);
+    if (fd < 0) {
+        return errno;
+    }
+    int sys = 0;
+    if (pf_fd_write_all(fd, script.at, script.len, &err) != 0) {
+        sys = err.sys != 0 ? err.sys : EIO;
+    }
+    if (sys == 0) {
+        sys = fchmod(fd, SCRIPT_MODE) == 0 ? fd_give(fd, owner) : errno;
+    }
+    if (close(fd) != 0 && sys == 0) {
+        sys = errno;
+    }
+    return sys;
+}
+
+bool pf_sandbox_make(struct pf_str path, const struct pf_user *owner, struct pf_bytes script,
+                     struct pf_sandbox_failure *out)
+{
+    int sys = dir_make(path);
+    if (sys != 0) {
+        return fail(out, sys, "mkdir");
+    }
+    if (owner->is_own && script.at == NULL) {
+        return true;
+    }
+    int dir = open(path.at, DIR_FLAGS);
+    if (dir < 0) {
+        return fail(out, errno, "mkdir");
+    }
+    const char *stage = "script";
+    if (script.at != NULL) {
+        sys = script_write(dir, owner, script);
+    }
+    if (sys == 0) {
+        stage = "chown";
+        sys = fd_give(dir, owner);
+    }
+    pf_fd_close(&dir);
+    return sys == 0 ? true : fail(out, sys, stage);
+}
+
+/* One output file: fresh in almost every case; else what is there must be a regular file. */
+static int output_open(int dir, const char *name, const struct pf_user *owner)
+{
+    const int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
+    struct stat st;
+
+    int fd = openat(dir, name, flags | O_CREAT | O_EXCL, OUTPUT_MODE);
+    if (fd >= 0) {
+        int sys = fd_give(fd, owner);
+        if (sys != 0) {
+            pf_fd_close(&fd);
+            errno = sys;
+        }
+        return fd;
+    }
+    if (errno != EEXIST) {
+        return -1;
+    }
+    fd = openat(dir, name, flags | O_NONBLOCK); /* a pipe must not make us wait */
+    if (fd < 0) {
+        return -1;
+    }
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || fcntl(fd, F_SETFL, O_APPEND) != 0) {
+        pf_fd_close(&fd);
+        errno = EINVAL;
+    }
+    return fd;
+}
+
+bool pf_sandbox_open_output(struct pf_str path, const struct pf_user *owner, int out_fd[2],
+                            struct pf_sandbox_failure *out)
+{
+    int dir = open(path.at, DIR_FLAGS);
+    if (dir < 0) {
+        return fail(out, errno, "stdout");
+    }
+    out_fd[0] = output_open(dir, "stdout", owner);
+    if (out_fd[0] < 0) {
+        int sys = errno;
+        pf_fd_close(&dir);
+        return fail(out, sys, "stdout");
+    }
+    out_fd[1] = output_open(dir, "stderr", owner);
+    int sys = errno;
+    pf_fd_close(&dir);
+    if (out_fd[1] < 0) {
+        pf_fd_close(&out_fd[0]);
+        return fail(out, sys, "stderr");
+    }
+    return true;
+}
+
+int pf_sandbox_open_file(struct pf_str path)
+{
+    char dir_path[PATH_MAX];
+    struct stat st;
+
+    const char *slash = strrchr(path.at, '/');
+    if (slash == NULL || slash == path.at || (size_t)(slash - path.at) >= sizeof dir_path) {
+        errno = EINVAL;
+        return -1;
+    }
+    memcpy(dir_path, path.at, (size_t)(slash - path.at));
+    dir_path[slash - path.at] = '\0';
+    int dir = open(dir_path, DIR_FLAGS);
+    if (dir < 0) {
+        return -1;
+    }
+    int fd = openat(dir, slash + 1, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int sys = errno;
+    pf_fd_close(&dir);
+    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+        pf_fd_close(&fd);
+        sys = EINVAL;
+    }
+    errno = sys;
+    return fd;
+}
