@@ -1,165 +1,62 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See simulate.h. All agents share one net, one listener and one HTTP server. */
+/* See simulate.h. */
+#include "agent/daemon/simulate.h"
+
 #include <inttypes.h>
 #include <signal.h>
-#include <string.h>
 
 #include "agent/daemon/detect.h"
 #include "agent/daemon/http.h"
-#include "agent/daemon/simulate_internal.h"
-#include "common/base/alloc.h"
+#include "agent/daemon/simulation.h"
+#include "common/base/limits.h"
 #include "common/engine/metrics.h"
 #include "common/engine/ready.h"
-#include "common/link/envelope.h"
 #include "common/net/keyfile.h"
+#include "common/sys/clock.h"
 #include "common/sys/fd.h"
 #include "common/sys/log.h"
-#include "common/sys/random.h"
-#include "schemas/proffer.h"
 
-#define ENDS_A_TURN 4096
-
-/* Whose connection a peer is. */
-struct sim_peer {
-    uint64_t peer; /* key of by_peer */
-    struct sim *sim;
+enum {
+    FDS_BESIDES = 128, /* what the process needs but for the links */
+    PROGRESS_MS = 1000,
 };
 
-static struct sim *sim_of(const struct simulation *a, uint64_t peer)
-{
-    const struct sim_peer *p = pf_map_get_u64(&a->by_peer, &peer);
+struct simulate {
+    const struct pf_agentd_options *o;
+    struct pf_loop *loop;
+    struct pf_http *http;
+    struct pf_agent_http routes;
+    struct pf_simulation *sim;
+    struct pf_timer *progress;
+    struct pf_simulation_stats told;
+    struct pf_key key;
+    bool has_key;
+    char http_address[PF_ADDRESS_MAX];
+};
 
-    return p != NULL ? p->sim : NULL;
+static void on_ready(void *ctx)
+{
+    struct simulate *d = ctx;
+
+    pf_log(PF_LOG_INFO, "all simulated agents are registered", "agents=%" PRId64, d->o->simulate);
+    pf_ready_tell((int)d->o->ready_fd, pf_simulation_address(d->sim), d->http_address);
 }
 
-static void on_connect(void *ctx, uint64_t peer)
+static void on_progress(void *ctx)
 {
-    struct sim *s = ctx;
-    struct sim_peer *p = PF_NEW(struct sim_peer);
+    struct simulate *d = ctx;
+    struct pf_simulation_stats now;
 
-    p->peer = peer;
-    p->sim = s;
-    pf_map_put(&s->all->by_peer, &p->peer, sizeof p->peer, p);
-}
-
-/* --- links -------------------------------------------------------------------------------------- */
-
-static void net_up(void *ctx, const struct pf_peer_up *up)
-{
-    struct sim *s = sim_of(ctx, up->peer);
-    struct pf_agent_event ev = {.type = PF_AGENT_PEER_UP, .peer = up->peer};
-
-    if (s == NULL || pf_masters_on_up(s->masters, up) != PF_MASTER_UP) {
-        return;
+    pf_simulation_stats(d->sim, &now);
+    if (now.n_registered != d->told.n_registered || now.started != d->told.started ||
+        now.ended != d->told.ended) {
+        pf_log(PF_LOG_INFO, "simulated agents",
+               "agents=%u linked=%u registered=%u processes=%u started=%" PRIu64 " ended=%" PRIu64,
+               now.n_agents, now.n_linked, now.n_registered, now.n_processes, now.started,
+               now.ended);
+        d->told = now;
     }
-    ev.peer_up.hello = up->greeting;
-    ev.peer_up.is_master = true;
-    ev.peer_up.trusted = up->is_trusted;
-    sim_step(s, &ev);
-}
-
-/* The command line asks for output: there is none, and will be none. */
-static void answer_client(struct simulation *a, uint64_t peer, struct pf_msg msg)
-{
-    struct pf_envelope e = pf_envelope_of(msg);
-    struct pf_msg reply;
-
-    if (e.request_id == 0 || e.is_reply) {
-        return;
-    }
-    pf_fb_builder_reset(&a->builder);
-    if (e.body_type == Body_ReadFile) {
-        const struct pf_envelope out = {.request_id = e.request_id, .is_reply = true,
-                                        .code = ReplyCode_OK, .body_type = Body_FileData};
-        struct FileData__args args = {.eof = true};
-        reply = pf_envelope_finish(&a->builder, &out, FileData__put(&a->builder, &args));
-    } else {
-        reply = pf_envelope_reply(&a->builder, e.request_id, ReplyCode_UNSUPPORTED,
-                                  PF_STR("a simulated agent"));
-    }
-    pf_peer_send(a->net, peer, pf_msg_bytes(reply));
-}
-
-static void net_message(void *ctx, uint64_t peer, struct pf_msg envelope)
-{
-    struct simulation *a = ctx;
-    struct sim *s = sim_of(a, peer);
-    struct pf_agent_event ev = {.type = PF_AGENT_MESSAGE, .peer = peer};
-
-    if (s == NULL) {
-        answer_client(a, peer, envelope);
-        return;
-    }
-    ev.message = envelope;
-    sim_step(s, &ev);
-}
-
-static void net_down(void *ctx, uint64_t peer, const struct pf_err *why)
-{
-    struct simulation *a = ctx;
-    struct sim *s = sim_of(a, peer);
-    struct pf_agent_event ev = {.type = PF_AGENT_PEER_DOWN, .peer = peer};
-    bool was_up = false;
-
-    if (s == NULL) {
-        return;
-    }
-    pf_free(pf_map_del(&a->by_peer, &peer, sizeof peer));
-    if (pf_masters_on_down(s->masters, peer, why, &was_up) && was_up) {
-        pf_turns_forget_peer(s->turns, peer);
-        sim_step(s, &ev);
-    }
-}
-
-static void net_welcome(void *ctx, struct pf_link_state *out)
-{
-    struct simulation *a = ctx;
-
-    out->http_address = pf_str(a->http_address);
-}
-
-/* --- the loop ----------------------------------------------------------------------------------- */
-
-static int64_t next_ms(const struct simulation *a)
-{
-    const struct pf_heap_node *end = pf_heap_first(&a->ends);
-    const struct pf_heap_node *deadline = pf_heap_first(&a->deadlines);
-    int64_t at = end != NULL ? end->key : INT64_MAX;
-
-    return deadline != NULL && deadline->key < at ? deadline->key : at;
-}
-
-static bool on_turn(void *ctx)
-{
-    struct simulation *a = ctx;
-    struct sim *s;
-
-    while ((s = STAILQ_FIRST(&a->dirty)) != NULL) {
-        STAILQ_REMOVE_HEAD(&a->dirty, dirty);
-        sim_advance(s);
-    }
-    pf_loop_set_timer(a->loop, next_ms(a));
-    return false;
-}
-
-static void on_deadline(void *ctx)
-{
-    struct simulation *a = ctx;
-    int64_t now_ms = pf_loop_now_ms(a->loop);
-    struct pf_heap_node *n;
-
-    for (uint32_t i = 0; i < ENDS_A_TURN && (n = pf_heap_first(&a->ends)) != NULL; i++) {
-        if (n->key > now_ms) {
-            break;
-        }
-        sim_task_end(PF_CONTAINER(n, struct sim_task, end));
-    }
-    while ((n = pf_heap_first(&a->deadlines)) != NULL && n->key <= now_ms) {
-        struct sim *s = PF_CONTAINER(n, struct sim, deadline);
-        struct pf_agent_event ev = {.type = PF_AGENT_DEADLINE};
-        pf_heap_remove(&a->deadlines, n); /* comes back when the sim was advanced */
-        sim_step(s, &ev);
-    }
+    pf_timer_set(d->progress, pf_loop_now_ms(d->loop) + PROGRESS_MS);
 }
 
 static const char *http_health(void *ctx)
@@ -170,157 +67,149 @@ static const char *http_health(void *ctx)
 
 static void http_metrics(void *ctx, struct pf_buf *out)
 {
-    struct simulation *a = ctx;
-    uint64_t registered = 0;
+    struct simulate *d = ctx;
+    struct pf_simulation_stats s;
 
-    for (uint32_t i = 0; i < a->n_sims; i++) {
-        struct pf_agent_stats s;
-        pf_agent_stats(a->sims[i].core, &s);
-        registered += s.registered ? 1 : 0;
-    }
-    pf_metric_gauge(out, "proffer_simulated_agents", "Simulated agents.", a->n_sims);
-    pf_metric_gauge(out, "proffer_simulated_agents_registered", "Those registered.", registered);
-    pf_metric_counter(out, "proffer_simulated_starts_total", "Tasks said to run.", a->started);
-    pf_metric_counter(out, "proffer_simulated_ends_total", "Tasks said to have ended.", a->ended);
-    pf_metrics_common(out, a->loop, a->net, a->http, NULL);
+    pf_simulation_stats(d->sim, &s);
+    pf_metric_gauge(out, "proffer_simulated_agents", "Simulated agents.", s.n_agents);
+    pf_metric_gauge(out, "proffer_simulated_agents_registered", "Those registered.",
+                    s.n_registered);
+    pf_metric_gauge(out, "proffer_simulated_processes", "Processes said to run.", s.n_processes);
+    pf_metric_counter(out, "proffer_simulated_starts_total", "Processes said to run.", s.started);
+    pf_metric_counter(out, "proffer_simulated_ends_total", "Those said to have ended.", s.ended);
+    pf_metric_counter(out, "proffer_simulated_links_total", "Links begun to masters.",
+                      s.connects);
+    pf_metrics_common(out, d->loop, pf_simulation_net(d->sim), d->http, NULL);
 }
-
-/* --- boot --------------------------------------------------------------------------------------- */
 
 static void on_signal(void *ctx, int signo)
 {
-    struct simulation *a = ctx;
+    struct simulate *d = ctx;
 
     pf_log(PF_LOG_INFO, "ending", "signal=%d", signo);
-    pf_loop_stop(a->loop);
+    pf_loop_stop(d->loop);
 }
 
-static int boot_net(struct simulation *a, struct pf_agent_http *routes, struct pf_err *err)
+static int boot_simulation(struct simulate *d, struct pf_err *err)
 {
-    static const struct pf_net_ops ops = {net_up, net_message, net_down, net_welcome};
-
-    a->self = (struct pf_link_self){.kind = PeerKind_AGENT,
-                                    .key = a->has_key ? &a->key : NULL,
-                                    .id = "",
-                                    .instance = a->instance,
-                                    .cluster = a->o->cluster,
-                                    .version = PF_VERSION};
-    const struct pf_net_options no = {.self = &a->self, .seed = pf_random_u64()};
-    int rc = pf_net_create(a->loop, &no, &ops, a, &a->net, err);
-    if (rc == 0) {
-        rc = pf_http_create(a->loop, NULL, &a->http, err);
-    }
-    if (rc == 0) {
-        pf_agent_http_routes(a->http, routes);
-        rc = pf_net_listen(a->net, a->o->listen, a->native_address, err);
-    }
-    if (rc == 0) {
-        rc = pf_http_listen(a->http, a->o->http, a->http_address, err);
-    }
-    if (rc == 0) {
-        rc = pf_loop_on_signal(a->loop, SIGTERM, on_signal, a, err);
-    }
-    return rc == 0 ? pf_loop_on_signal(a->loop, SIGINT, on_signal, a, err) : rc;
-}
-
-static int boot_sims(struct simulation *a, struct pf_err *err)
-{
-    /* What a small machine would detect, unless --resources says otherwise. */
-    const struct pf_machine machine = {.cpus = 4, .mem_bytes = UINT64_C(5) << 30,
-                                       .disk_bytes = UINT64_C(25) << 30};
+    /* Less what pf_detect_resources leaves to the machine: PF_SIMULATION_RESOURCES. */
+    static const struct pf_machine machine = {
+        .cpus = 8, .mem_bytes = UINT64_C(17) << 30, .disk_bytes = UINT64_C(69) << 30};
+    const struct pf_agentd_options *o = d->o;
+    struct pf_str master[PF_MASTERS_MAX];
     struct pf_resources total = {0};
 
-    int rc = pf_detect_resources(a->o->resources, &machine, &total, err);
-    a->n_sims = (uint32_t)a->o->simulate;
-    a->sims = pf_alloc(a->n_sims * sizeof a->sims[0]);
-    for (uint32_t i = 0; rc == 0 && i < a->n_sims; i++) {
-        rc = sim_init(&a->sims[i], a, i, &total, on_connect, err);
+    if (o->masters.len > PF_MASTERS_MAX) {
+        return pf_err_set(err, PF_EUSAGE, "--master names more than %d", PF_MASTERS_MAX);
     }
-    pf_res_fini(&total);
+    for (uint32_t i = 0; i < o->masters.len; i++) {
+        master[i] = pf_str(o->masters.at[i]);
+    }
+    int rc = pf_detect_resources(o->resources, &machine, &total, err);
     if (rc < 0) {
         return rc;
     }
-    pf_loop_set_on_turn(a->loop, on_turn, a);
-    pf_loop_set_on_deadline(a->loop, on_deadline, a);
-    (void)on_turn(a); /* identities are stored before the first Hello */
-    for (uint32_t i = 0; i < a->n_sims; i++) {
-        pf_masters_begin(a->sims[i].masters);
-    }
-    return 0;
+    const struct pf_simulation_options so = {
+        .n_agents = (uint32_t)o->simulate,
+        .master = master,
+        .n_masters = o->masters.len,
+        .listen = o->listen,
+        .key = d->has_key ? &d->key : NULL,
+        .cluster = o->cluster,
+        .resources = &total,
+        .attributes = o->attributes,
+        .hostname = o->hostname,
+        .http_address = d->http_address,
+        .task_user = o->task_user,
+        .allow_any_user = o->allow_any_user,
+        .on_ready = on_ready,
+        .ctx = d,
+    };
+    rc = pf_simulation_create(d->loop, &so, &d->sim, err);
+    pf_res_fini(&total);
+    return rc;
 }
 
-static int boot(struct simulation *a, struct pf_agent_http *routes, struct pf_err *err)
+static int boot_http(struct simulate *d, struct pf_err *err)
 {
-    uint64_t limit;
+    int rc = pf_http_create(d->loop, NULL, &d->http, err);
+
+    if (rc == 0) {
+        d->routes = (struct pf_agent_http){{http_health, http_metrics}, d};
+        pf_agent_http_routes(d->http, &d->routes);
+        rc = pf_http_listen(d->http, d->o->http, d->http_address, err);
+    }
+    return rc;
+}
+
+static int boot_access(struct simulate *d, struct pf_err *err)
+{
+    const struct pf_agentd_options *o = d->o;
     int rc = 0;
 
-    if (a->o->key_file[0] != '\0') {
-        rc = pf_keyfile_read(a->o->key_file, &a->key, err);
-        a->has_key = rc == 0;
+    if (o->key_file[0] != '\0') {
+        rc = pf_keyfile_read(o->key_file, &d->key, err);
+        d->has_key = rc == 0;
     }
     if (rc == 0) {
-        rc = pf_listen_check(a->o->listen, a->has_key, a->o->insecure, err);
+        rc = pf_listen_check(o->listen, d->has_key, o->insecure, err);
     }
-    if (rc == 0) {
-        rc = pf_listen_check(a->o->http, a->has_key, a->o->insecure, err);
-    }
-    if (rc == 0) {
-        rc = pf_fd_raise_limit(&limit, err);
-    }
-    if (rc == 0) {
-        rc = pf_boot_id(a->boot_id, err);
-    }
-    if (rc == 0) {
-        rc = pf_loop_create(&a->loop, err);
-    }
-    if (rc == 0) {
-        rc = boot_net(a, routes, err);
-    }
-    return rc == 0 ? boot_sims(a, err) : rc;
+    return rc == 0 ? pf_listen_check(o->http, d->has_key, o->insecure, err) : rc;
 }
 
-static void simulation_fini(struct simulation *a)
+static int boot_fds(const struct simulate *d, struct pf_err *err)
 {
-    uint32_t cursor = 0;
-    struct sim_peer *p;
-    struct pf_ptrs peers = {0};
+    int64_t need = d->o->simulate + FDS_BESIDES;
+    uint64_t limit;
+    int rc = pf_fd_raise_limit(&limit, err);
 
-    for (uint32_t i = 0; i < a->n_sims; i++) {
-        sim_fini(&a->sims[i]);
+    if (rc == 0 && limit < (uint64_t)need) {
+        rc = pf_err_set(err, PF_ELIMIT,
+                        "%" PRId64 " simulated agents need %" PRId64 " open files, the limit is "
+                        "%" PRIu64 "; raise it (ulimit -Hn) or simulate fewer",
+                        d->o->simulate, need, limit);
     }
-    while ((p = pf_map_next(&a->by_peer, &cursor)) != NULL) {
-        pf_ptrs_push(&peers, p);
+    return rc;
+}
+
+static int boot(struct simulate *d, struct pf_err *err)
+{
+    int rc = boot_access(d, err);
+
+    if (rc == 0) {
+        rc = boot_fds(d, err);
     }
-    for (uint32_t i = 0; i < peers.len; i++) {
-        pf_free(peers.at[i]);
+    if (rc == 0) {
+        rc = pf_loop_create(&d->loop, err);
     }
-    pf_ptrs_fini(&peers);
-    pf_map_fini(&a->by_peer);
-    pf_heap_fini(&a->ends);
-    pf_heap_fini(&a->deadlines);
-    pf_free(a->sims);
-    pf_net_destroy(a->net);
-    pf_http_destroy(a->http);
-    pf_loop_destroy(a->loop);
-    pf_fb_builder_fini(&a->builder);
-    pf_key_wipe(&a->key);
+    if (rc == 0) {
+        rc = boot_http(d, err);
+    }
+    if (rc == 0) {
+        rc = boot_simulation(d, err);
+    }
+    if (rc == 0) {
+        rc = pf_loop_on_signal(d->loop, SIGTERM, on_signal, d, err);
+    }
+    return rc == 0 ? pf_loop_on_signal(d->loop, SIGINT, on_signal, d, err) : rc;
 }
 
 int pf_simulate_run(const struct pf_agentd_options *options, struct pf_err *err)
 {
-    struct simulation a = {.o = options};
-    struct pf_agent_http routes = {{http_health, http_metrics}, &a};
+    struct simulate d = {.o = options};
 
-    STAILQ_INIT(&a.dirty);
-    pf_uuid_format(pf_random_uuid(), a.instance);
-    pf_fb_builder_init(&a.builder, NULL);
-    int rc = boot(&a, &routes, err);
+    int rc = boot(&d, err);
     if (rc == 0) {
-        pf_log(PF_LOG_INFO, "simulated agents ready", "agents=%u native=%s http=%s", a.n_sims,
-               a.native_address, a.http_address);
-        pf_ready_tell((int)options->ready_fd, a.native_address, a.http_address);
-        rc = pf_loop_run(a.loop, err);
+        d.progress = pf_timer_create(d.loop, PF_PRIO_NORMAL, on_progress, &d);
+        pf_timer_set(d.progress, pf_now_ms() + PROGRESS_MS);
+        pf_log(PF_LOG_INFO, "simulating", "agents=%" PRId64 " native=%s http=%s",
+               options->simulate, pf_simulation_address(d.sim), d.http_address);
+        rc = pf_loop_run(d.loop, err);
     }
-    simulation_fini(&a);
+    pf_timer_destroy(d.progress);
+    pf_simulation_destroy(d.sim);
+    pf_http_destroy(d.http);
+    pf_loop_destroy(d.loop);
+    pf_key_wipe(&d.key);
     return rc;
 }

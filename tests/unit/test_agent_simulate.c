@@ -535,16 +535,34 @@ static void test_simulated_output_is_empty(void **state)
     assert_int_equal(stats(w).bad_messages, 1);
 }
 
-static void test_simulation_refuses_bad_resources(void **state)
+static void test_simulated_agents_offer_what_they_are_given(void **state)
+{
+    struct world *w = *state;
+    struct pf_resources given = {0};
+    const struct pf_str master = pf_str(w->address);
+    const struct pf_simulation_options o = {.n_agents = 1,
+                                            .master = &master,
+                                            .n_masters = 1,
+                                            .resources = &given,
+                                            .hostname = "fake"};
+    assert_int_equal(pf_res_parse(PF_STR("cpus:1.5"), &given, NULL), 0);
+    assert_int_equal(pf_simulation_create(w->loop, &o, &w->sim, NULL), 0);
+    pf_res_fini(&given);
+    test_turn_until(w->loop, w->n_registered == 1);
+    assert_int_equal(any_link(w)->cpus_milli, 1500);
+    assert_string_equal(any_link(w)->hostname, "fake-0");
+    assert_string_equal(pf_simulation_address(w->sim), "");
+}
+
+static void test_simulation_needs_a_free_port(void **state)
 {
     struct world *w = *state;
     const struct pf_str master = pf_str(w->address);
     const struct pf_simulation_options o = {
-        .n_agents = 1, .master = &master, .n_masters = 1, .resources = "cpus:many"};
+        .n_agents = 1, .master = &master, .n_masters = 1, .listen = w->address};
     struct pf_err err = {0};
-    assert_int_equal(pf_simulation_create(w->loop, &o, &w->sim, &err), PF_EUSAGE);
-    assert_int_equal(err.code, PF_EUSAGE);
-    assert_non_null(strstr(err.msg, "--resources"));
+    assert_int_equal(pf_simulation_create(w->loop, &o, &w->sim, &err), PF_EBUSY);
+    assert_int_equal(err.code, PF_EBUSY);
     assert_null(w->sim);
 }
 
@@ -564,7 +582,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_simulated_update_is_told_again_until_acknowledged,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_simulated_output_is_empty, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_simulation_refuses_bad_resources, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_simulated_agents_offer_what_they_are_given, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_simulation_needs_a_free_port, setup, teardown),
     };
     return cmocka_run_group_tests_name("agent_simulate", tests, NULL, NULL);
 }
