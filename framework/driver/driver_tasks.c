@@ -213,8 +213,8 @@ void driver_kill(struct pf_driver *d, const struct pf_driver_kill *k, struct pf_
 {
     struct driver_task *task = driver_task_find(d, k->task_id);
 
-    if (task && task->is_ended) {
-        return; /* it is over, and its owner was told */
+    if (k->task_id.len == 0 || (task && task->is_ended)) {
+        return; /* no such task; or it is over, and its owner was told */
     }
     if (task) {
         task->is_killing = true;
@@ -238,7 +238,7 @@ void driver_acknowledge(struct pf_driver *d, struct pf_str task_id, struct pf_st
 {
     struct driver_task *task = driver_task_find(d, task_id);
 
-    if (uuid.len != DRIVER_UUID_BYTES) {
+    if (uuid.len != DRIVER_UUID_BYTES || task_id.len == 0) {
         return; /* of a status that wants none */
     }
     if (task && task->has_uuid && memcmp(task->uuid, uuid.at, DRIVER_UUID_BYTES) == 0) {
@@ -249,7 +249,8 @@ void driver_acknowledge(struct pf_driver *d, struct pf_str task_id, struct pf_st
     } else {
         struct driver_waiting w = {.type = Scheduler_Call_Type_ACKNOWLEDGE,
                                    .task_id = pf_strndup(task_id.at, task_id.len),
-                                   .agent_id = pf_strndup(agent_id.at, agent_id.len)};
+                                   .agent_id = pf_strndup(agent_id.at ? agent_id.at : "",
+                                                          agent_id.len)};
 
         memcpy(w.uuid, uuid.at, DRIVER_UUID_BYTES);
         driver_wait_add(d, &w);

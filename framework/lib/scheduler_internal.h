@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this module share. Included by framework/lib only. */
+#ifndef PF_FRAMEWORK_LIB_SCHEDULER_INTERNAL_H
+#define PF_FRAMEWORK_LIB_SCHEDULER_INTERNAL_H
+
+#include "common/base/arena.h"
+#include "common/base/buf.h"
+#include "common/base/id.h"
+#include "common/base/limits.h"
+#include "common/link/handshake.h"
+#include "common/net/peer.h"
+#include "framework/lib/scheduler.h"
+
+struct pf_scheduler {
+    struct pf_loop *loop;
+    bool owns_loop;
+    struct pf_net *net;
+    struct pf_timer *timer; /* the driver's deadline, and a kick after calls from outside a turn */
+    struct pf_key key;
+    struct pf_link_self self;
+    char instance[PF_UUID_TEXT_LEN + 1];
+    char *user;
+
+    struct pf_driver *driver;
+    struct pf_turns *turns;
+    uint64_t peer[PF_MASTERS_MAX]; /* current link to each master, 0 = none */
+    uint32_t n_open;               /* numbers of pf_net_connect not yet down */
+    bool is_started;
+    bool is_carrying_out;          /* effects; callbacks run inside */
+    bool is_ending;                /* the driver has ended; links are closing */
+    bool is_over;
+    struct pf_problem problem;     /* why, code 0: as wanted */
+
+    struct pf_scheduler_callbacks callbacks;
+    void *ctx;
+    struct pf_arena scratch;       /* of one callback or call */
+    struct pf_buf json;
+};
+
+/* pf_err of our own layers to what the public header promises; returns the code. */
+int scheduler_problem(struct pf_problem *problem, const struct pf_err *err);
+
+/* options.c: reads options, in `scratch`. */
+struct scheduler_setup {
+    struct pf_scheduler_options o; /* of our own size */
+    struct pf_str master[PF_MASTERS_MAX];
+    uint32_t n_masters;
+    const char *key_file; /* NULL = none */
+    const char *user;
+    struct pf_msg framework;
+};
+PF_MUST_USE int scheduler_read_options(struct pf_arena *scratch,
+                                       const struct pf_scheduler_options *given,
+                                       struct scheduler_setup *out, struct pf_err *err);
+
+/* spec.c: messages from what the public header describes, in `scratch`. `ports` gives the ports of
+ * the offers; it is used up from the front. */
+struct scheduler_ports {
+    struct pf_range *at;
+    uint32_t n;
+};
+PF_MUST_USE int scheduler_task_info(struct pf_arena *scratch, const struct pf_task_spec *given,
+                                    struct pf_str agent_id, struct scheduler_ports *ports,
+                                    struct pf_msg *out, struct pf_err *err);
+PF_MUST_USE int scheduler_demand_msg(struct pf_arena *scratch, const struct pf_demand *given,
+                                     size_t n, struct pf_msg *out, struct pf_err *err);
+/* "KEY=VALUE" texts, ended by NULL, as Labels; absent for NULL. */
+PF_MUST_USE int scheduler_check_pairs(const char *const *pairs, const char *what,
+                                      struct pf_err *err);
+
+/* view.c: what callbacks get, in `scratch` or borrowed from the message. */
+struct pf_offer_view *scheduler_offer_views(struct pf_arena *scratch,
+                                            struct Scheduler_Event_Offers offers, size_t *out_n);
+void scheduler_status_view(const struct pf_driver_update *update, struct pf_task_status *out);
+void scheduler_demand_view(struct Scheduler_Event_DemandStatus s, struct pf_demand_status *out);
+
+#endif

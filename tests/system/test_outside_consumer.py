@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Installs the library into a private prefix and uses it as a stranger would: the compiler,
+pkg-config and nothing of this repository but a copy of the example."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+CMAKE, BUILD, SOURCE, CC = (os.environ[k] for k in
+                            ("PF_CMAKE", "PF_BUILD", "PF_SOURCE", "PF_CC"))
+FLAGS = os.environ.get("PF_CFLAGS", "").split()
+WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+
+CPP = r"""
+#include <proffer/proffer.h>
+static void on_status(void *, pf_scheduler *, const pf_task_status *) {}
+int main()
+{
+    pf_scheduler_options options = PF_SCHEDULER_OPTIONS_INIT;
+    pf_scheduler_callbacks callbacks = PF_SCHEDULER_CALLBACKS_INIT;
+    pf_task_spec task = PF_TASK_SPEC_INIT;
+    pf_demand demand = PF_DEMAND_INIT;
+    pf_scheduler *s = nullptr;
+    pf_problem problem;
+    callbacks.on_status = on_status;
+    /* without a name: refused, and the problem says so */
+    return pf_scheduler_create(&options, &callbacks, nullptr, &s, &problem) == PF_ERROR_INVALID &&
+                   task.size == sizeof task && demand.size == sizeof demand
+               ? 0 : 1;
+}
+"""
+
+
+def run(*argv, **kw):
+    p = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, **kw)
+    if p.returncode != 0:
+        sys.exit("%s\n-> %d\n%s%s" % (" ".join(argv), p.returncode, p.stdout, p.stderr))
+    return p.stdout
+
+
+def main():
+    top = tempfile.mkdtemp(prefix="pf-outside-")
+    try:
+        prefix = os.path.join(top, "usr")
+        run(CMAKE, "--install", BUILD, "--prefix", prefix, "--component", "libproffer")
+        pc = next(d for d, _, files in os.walk(prefix) if "proffer.pc" in files)
+        lib = os.path.dirname(pc)
+        env = dict(os.environ, PKG_CONFIG_PATH=pc)
+        work = os.path.join(top, "work")
+        os.mkdir(work)
+        shutil.copy(os.path.join(SOURCE, "framework/examples/hello.c"), work)
+
+        def config(*what):
+            return run("pkg-config", *what, "proffer", env=env).split()
+
+        version = config("--modversion")[0]
+        shared = os.path.join(work, "hello-shared")
+        run(CC, *WARNINGS, *FLAGS, "hello.c", "-o", shared, *config("--cflags", "--libs"), cwd=work)
+        static = os.path.join(work, "hello-static")
+        libs = [os.path.join(lib, "libproffer.a") if x == "-lproffer" else x
+                for x in config("--libs", "--static")]
+        run(CC, *WARNINGS, *FLAGS, "hello.c", "-o", static, *config("--cflags"), *libs, cwd=work)
+        with open(os.path.join(work, "outside.cc"), "w", encoding="ascii") as f:
+            f.write(CPP)
+        run(os.environ["PF_CXX"], "-Wall", "-Wextra", "-Werror", *FLAGS, "outside.cc", "-o",
+            "outside", *config("--cflags", "--libs"), cwd=work)
+
+        # nothing listens there: a clear end, by both
+        env["LD_LIBRARY_PATH"] = lib
+        run(os.path.join(work, "outside"), env=env)
+        env["PROFFER_MASTER"] = "no port here:x"
+        for program in (shared, static):
+            p = subprocess.run([program, "2", "true"], env=env, capture_output=True, text=True,
+                               timeout=60, check=False)
+            assert p.returncode == 1 and "masters" in p.stderr, (p.returncode, p.stderr)
+            assert subprocess.run([program, "0"], env=env, capture_output=True, timeout=60,
+                                  check=False).returncode == 2
+        symbols = run("nm", "-D", "--defined-only", os.path.join(lib, "libproffer.so"))
+        shown = {line.split()[-1].split("@")[0] for line in symbols.splitlines()}
+        inner = {s for s in shown if not s.startswith(("pf_scheduler_", "pf_task_", "pf_offer_",
+                                                       "pf_demand_", "pf_library_", "PROFFER_"))}
+        assert not inner, "the shared library shows %s" % sorted(inner)
+        print("libproffer %s: shared, static and C++ build outside" % version)
+    finally:
+        shutil.rmtree(top)
+
+
+if __name__ == "__main__":
+    main()
