@@ -70,6 +70,11 @@ static int by_masters(struct chooser *c, enum pf_cluster_source source, const ch
     if (c->ask->state_root != NULL) {
         c->out->dir = pf_local_find_by_master(c->ask->state_root, masters, c->arena);
     }
+    struct LocalCluster local;
+    if (c->out->dir != NULL && pf_local_read(c->out->dir, c->arena, &local, NULL) == 0 &&
+        LocalCluster_name(local).len > 0) {
+        c->out->name = LocalCluster_name(local).at;
+    }
     choose_key(c);
     return 0;
 }

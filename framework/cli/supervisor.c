@@ -375,6 +375,9 @@ static int run(struct pf_supervisor *s, struct pf_err *err)
     if (rc == 0) {
         publish(s);
         step(s, PF_SUP_BEGIN, 0);
+    }
+    /* nothing could be started: there is nothing to wait for */
+    if (rc == 0 && s->sup.phase != PF_SUP_PHASE_DONE) {
         rc = pf_loop_run(s->loop, err);
     }
     for (uint32_t i = 0; i < s->n; i++) {
