@@ -66,7 +66,7 @@ struct pf_driver *pf_driver_create(const struct pf_driver_options *o)
     for (uint32_t i = 0; i < o->n_masters; i++) {
         d->link[d->n_links++].address = pf_strndup(o->master[i].at, o->master[i].len);
     }
-    d->answer_ms = d->retry_ms = d->give_up_ms = d->teardown_ms = INT64_MAX;
+    d->answer_ms = d->retry_ms = d->give_up_ms = d->teardown_ms = d->ask_ms = INT64_MAX;
     d->offers.seed = pf_rng_next(&d->dice);
     d->tasks.seed = pf_rng_next(&d->dice);
     TAILQ_INIT(&d->offer_list);
@@ -276,6 +276,7 @@ int64_t pf_driver_deadline(const struct pf_driver *d)
     if (d->sm.state == DRIVER_ENDED || d->sm.state == DRIVER_IDLE) {
         return INT64_MAX;
     }
+    at = earlier(at, d->ask_ms);
     for (uint32_t i = 0; i < d->n_links; i++) {
         if (d->link[i].sm.state == LINK_WAITING) {
             at = earlier(at, d->link[i].retry_ms);

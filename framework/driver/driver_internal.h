@@ -15,6 +15,8 @@ enum {
     DRIVER_BACKOFF_MAX_MS = 2000,
     DRIVER_STEADY_MS = 2000,       /* a link that stood so long is tried again at once */
     DRIVER_ANSWER_MS = 10000,      /* SUBSCRIBE and TEARDOWN are answered by then */
+    DRIVER_ASK_MIN_MS = 500,       /* between questions about the same tasks */
+    DRIVER_ASK_MAX_MS = 15000,
     DRIVER_ENDED_MAX = 10000,      /* ended tasks remembered, to know repeated statuses */
     DRIVER_WAITING_MAX = 10000,    /* calls that wait for a subscription */
     DRIVER_UUID_BYTES = 16,
@@ -101,9 +103,10 @@ struct driver_task {
     char *id, *agent_id;         /* agent_id: NULL = not known */
     enum TaskState state;        /* last told; STAGING before the first */
     bool is_ended;               /* in `ended` instead of `live` */
-    bool is_asked;               /* we reconcile it: an answer that says nothing new is not told */
+    bool is_asked;               /* not heard of in this subscription: we ask until we hear */
+    uint32_t n_questions;        /* of ours in this subscription: answers without news not told */
     bool has_uuid, is_acked;     /* of the last status told that had one */
-    bool is_killing;             /* `kill` is repeated at every subscription */
+    bool is_killing;             /* `kill` is repeated in every subscription */
     uint8_t uuid[DRIVER_UUID_BYTES];
     struct pf_driver_kill kill;  /* task_id unused */
     TAILQ_ENTRY(driver_task) entry;
@@ -121,8 +124,10 @@ void driver_kill(struct pf_driver *d, const struct pf_driver_kill *k, struct pf_
 void driver_acknowledge(struct pf_driver *d, struct pf_str task_id, struct pf_str agent_id,
                         struct pf_bytes uuid, struct pf_turn *t);
 void driver_reconcile(struct pf_driver *d, const struct pf_driver_event *ev, struct pf_turn *t);
-/* After a subscription: kills and questions about every live task. */
+/* After a subscription: asks about every live task. */
 void driver_tasks_resume(struct pf_driver *d, struct pf_turn *t);
+/* Asks again about those without an answer: the master gives none while an agent is not back. */
+void driver_tasks_due(struct pf_driver *d, struct pf_turn *t);
 void driver_tasks_fini(struct pf_driver *d);
 
 /* --- calls --- */
@@ -186,7 +191,8 @@ struct pf_driver {
     uint64_t epoch;             /* highest we subscribed in */
     uint64_t next_request, subscribe_request, teardown_request;
     uint32_t refusals;          /* of SUBSCRIBE, in a row */
-    int64_t answer_ms, retry_ms, give_up_ms, teardown_ms; /* INT64_MAX = off */
+    int64_t answer_ms, retry_ms, give_up_ms, teardown_ms, ask_ms; /* INT64_MAX = off */
+    int64_t ask_pause_ms;
     int64_t give_up_after_ms;
     bool was_subscribed, wants_teardown;
     bool demand_waits, suppress_waits; /* changed since SUBSCRIBE left */

@@ -42,7 +42,7 @@ void driver_lose(struct pf_driver *d, const struct pf_err *why, struct pf_turn *
         driver_act(t, PF_DRIVER_DISCONNECTED, why, sizeof *why);
     }
     d->leader = NULL;
-    d->answer_ms = INT64_MAX;
+    d->answer_ms = d->ask_ms = INT64_MAX;
     d->subscribe_request = d->teardown_request = 0;
     session_move(d, DRIVER_SEEKING, why->msg);
 }
@@ -204,6 +204,9 @@ void driver_session_due(struct pf_driver *d, int64_t now_ms, struct pf_turn *t)
         (void)pf_err_set(&why, PF_ETIMEOUT, "the end of the framework was not confirmed");
         driver_end(d, PF_DRIVER_ERROR, &why, t);
         return;
+    }
+    if (d->ask_ms <= now_ms) {
+        driver_tasks_due(d, t);
     }
     if (d->answer_ms <= now_ms) {
         session_answer_missing(d, t);

@@ -127,17 +127,25 @@ static void update_repeated(struct pf_driver *d, const struct driver_task *task,
     }
 }
 
+/* The master knows of the task: now it can be killed. */
+static void task_heard_of(struct pf_driver *d, struct driver_task *task, bool is_final,
+                          struct pf_turn *t)
+{
+    if (task->is_asked && task->is_killing && !is_final) {
+        driver_send_kill(d, pf_str(task->id), pf_str(task->agent_id), &task->kill, t);
+    }
+    task->is_asked = false;
+}
+
 /* An answer to our own question that says what we know. */
 static bool update_is_no_news(struct driver_task *task, struct TaskStatus s)
 {
-    bool was_asked = task->is_asked;
-
-    if (status_has_uuid(s) || TaskStatus_reason(s) != TaskStatus_Reason_REASON_RECONCILIATION) {
+    if (status_has_uuid(s) || TaskStatus_reason(s) != TaskStatus_Reason_REASON_RECONCILIATION ||
+        task->n_questions == 0) {
         return false;
     }
-    task->is_asked = false;
-    return was_asked && TaskStatus_state(s) == task->state &&
-           task->state != TaskState_TASK_STAGING;
+    task->n_questions--;
+    return TaskStatus_state(s) == task->state && task->state != TaskState_TASK_STAGING;
 }
 
 static void update_note(struct driver_task *task, struct TaskStatus s, bool is_acked)
@@ -162,6 +170,9 @@ void driver_on_update(struct pf_driver *d, struct TaskStatus s, struct pf_turn *
     if (id.len == 0 || strlen(id.at) != id.len) {
         d->stats.bad_messages++;
         return;
+    }
+    if (task) {
+        task_heard_of(d, task, is_final, t);
     }
     if (task && task_is_repeat(task, s)) {
         update_repeated(d, task, s, t);
@@ -283,7 +294,7 @@ void driver_reconcile(struct pf_driver *d, const struct pf_driver_event *ev, str
         struct driver_task *task = driver_task_find(d, ev->reconcile.task[i]);
 
         if (task) {
-            task->is_asked = false; /* the answer is for the owner */
+            task->n_questions = 0; /* the answer is for the owner */
         }
         if (!is_subscribed) {
             reconcile_wait(d, ev->reconcile.task[i], task);
@@ -298,33 +309,55 @@ void driver_reconcile(struct pf_driver *d, const struct pf_driver_event *ev, str
     }
 }
 
-/* In the order of their launch: kills first, then questions. */
-void driver_tasks_resume(struct pf_driver *d, struct pf_turn *t)
+/* Asks about all that are not heard of, in the order of their launch. */
+static void tasks_ask(struct pf_driver *d, struct pf_turn *t)
 {
-    struct driver_question *q;
+    struct driver_question *q = pf_arena_alloc(pf_turn_arena(t), PF_PAGE_MAX * sizeof *q);
     struct driver_task *task;
     uint32_t n = 0;
 
+    d->ask_ms = INT64_MAX;
     TAILQ_FOREACH(task, &d->live, entry) {
-        if (task->is_killing) {
-            driver_send_kill(d, pf_str(task->id), pf_str(task->agent_id), &task->kill, t);
+        if (!task->is_asked) {
+            continue;
         }
+        if (n == PF_PAGE_MAX) {
+            driver_send_reconcile(d, q, n, t);
+            n = 0;
+        }
+        task->n_questions++;
+        q[n++] = (struct driver_question){.task_id = pf_str(task->id),
+                                          .agent_id = pf_str(task->agent_id)};
     }
+    if (n > 0) {
+        driver_send_reconcile(d, q, n, t);
+        d->ask_ms = driver_later(d, d->ask_pause_ms);
+        d->ask_pause_ms *= 2;
+        d->ask_pause_ms =
+            d->ask_pause_ms < DRIVER_ASK_MAX_MS ? d->ask_pause_ms : DRIVER_ASK_MAX_MS;
+    }
+}
+
+void driver_tasks_resume(struct pf_driver *d, struct pf_turn *t)
+{
+    struct driver_task *task;
+
     if (d->takes_over) {
         d->takes_over = false;
         driver_send_reconcile(d, NULL, 0, t);
     }
-    if (TAILQ_EMPTY(&d->live)) {
-        return;
+    TAILQ_FOREACH(task, &d->ended, entry) {
+        task->n_questions = 0; /* answers of the former subscription do not come any more */
     }
-    q = pf_arena_alloc(pf_turn_arena(t), PF_PAGE_MAX * sizeof *q);
     TAILQ_FOREACH(task, &d->live, entry) {
         task->is_asked = true;
-        q[n++] = (struct driver_question){.task_id = pf_str(task->id),
-                                          .agent_id = pf_str(task->agent_id)};
-        if (n == PF_PAGE_MAX || !TAILQ_NEXT(task, entry)) {
-            driver_send_reconcile(d, q, n, t);
-            n = 0;
-        }
+        task->n_questions = 0;
     }
+    d->ask_pause_ms = DRIVER_ASK_MIN_MS;
+    tasks_ask(d, t);
+}
+
+void driver_tasks_due(struct pf_driver *d, struct pf_turn *t)
+{
+    tasks_ask(d, t);
 }

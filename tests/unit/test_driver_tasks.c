@@ -101,6 +101,33 @@ static void test_driver_reconciles_open_launches_after_a_break(void **state)
     drv_expect(f, "update t1 TASK_RUNNING\n"); /* not asked by us any more */
 }
 
+/* The master says nothing of a task while its agent is not back: it is asked again, less and less
+ * often, until there is an answer. */
+static void test_driver_asks_until_there_is_an_answer(void **state)
+{
+    struct drv *f = *state;
+    static const int64_t pause[] = {500, 1000, 2000, 4000, 8000, 15000, 15000};
+    static const char question[] =
+        "send 11 {" F1 ",\"type\":\"RECONCILE\",\"reconcile\":{\"tasks\":[{\"task_id\":"
+        "{\"value\":\"t2\"},\"agent_id\":{\"value\":\"a1\"}}]}}\n";
+
+    given_launched(f);
+    drv_down(f, 0, PF_ECONN);
+    drv_up(f, 0, 11, 2);
+    drv_hear_subscribed(f, 2);
+    drv_hear_update(f, "t1", "TASK_RUNNING", "");
+    drv_drain(f);
+    for (size_t i = 0; i < PF_ARRAY_LEN(pause); i++) {
+        drv_wait_between(f, pause[i] / 2, pause[i]);
+        drv_expect(f, question);
+    }
+    drv_hear_update(f, "t2", "TASK_LOST", ",\"reason\":\"REASON_RECONCILIATION\"");
+    drv_expect(f, "update t2 TASK_LOST\n");
+    drv_wait_between(f, 0, 15000);
+    drv_expect(f, "");
+    assert_true(pf_driver_deadline(f->d) == INT64_MAX);
+}
+
 /* --- demands ---------------------------------------------------------------------------------- */
 
 #define DEMAND(count)                                                                          \
@@ -286,11 +313,13 @@ static void test_driver_repeats_kills_until_the_end(void **state)
     drv_hear_subscribed(f, 2);
     drv_expect(f, "subscribed f1 at m1:5055 epoch 2 again\n"
               "send 11 {" F1 ",\"type\":\"KILL\",\"kill\":{\"task_id\":{\"value\":\"unknown\"}}}\n"
-              "send 11 {" F1 ",\"type\":\"KILL\",\"kill\":{\"task_id\":{\"value\":\"t1\"},"
-              "\"agent_id\":{\"value\":\"a1\"},\"kill_policy\":{\"grace_period\":"
-              "{\"nanoseconds\":5000000000}},\"signal\":2}}\n"
               "send 11 {" F1 ",\"type\":\"RECONCILE\",\"reconcile\":{\"tasks\":["
               "{\"task_id\":{\"value\":\"t1\"},\"agent_id\":{\"value\":\"a1\"}}]}}\n");
+    drv_hear_update(f, "t1", "TASK_RUNNING", ""); /* its agent is back: now the kill finds it */
+    drv_expect(f, "send 11 {" F1 ",\"type\":\"KILL\",\"kill\":{\"task_id\":{\"value\":\"t1\"},"
+              "\"agent_id\":{\"value\":\"a1\"},\"kill_policy\":{\"grace_period\":"
+              "{\"nanoseconds\":5000000000}},\"signal\":2}}\n"
+              "update t1 TASK_RUNNING\n");
 }
 
 static void test_driver_asks_for_the_owner(void **state)
@@ -331,6 +360,7 @@ int main(void)
         T(test_driver_tells_dropped_to_partition_aware_frameworks),
         T(test_driver_refuses_a_task_id_in_use),
         T(test_driver_reconciles_open_launches_after_a_break),
+        T(test_driver_asks_until_there_is_an_answer),
         T(test_driver_states_demands_and_restates_what_is_left),
         T(test_driver_suppresses_and_revives),
         T(test_driver_acknowledges_after_telling),
