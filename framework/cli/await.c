@@ -21,11 +21,11 @@ struct pf_await {
     struct pf_session *session;
     struct pf_await_ops ops;
     void *ctx;
-    struct pf_ptrs groups;  /* owned */
+    struct pf_ptrs groups; /* owned */
     struct pf_outcome *outcome;
     uint32_t n, cap;
-    struct pf_ptrs owners;  /* struct group of each outcome */
-    struct pf_map by_id;    /* FRAMEWORK/TASK -> place + 1 */
+    struct pf_ptrs owners; /* struct group of each outcome */
+    struct pf_map by_id;   /* FRAMEWORK/TASK -> place + 1 */
     bool is_done;
 };
 

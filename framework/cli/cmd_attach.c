@@ -16,7 +16,7 @@ struct attached {
     struct pf_await *await;
     struct pf_follow *follow;
     struct pf_lines *lines;
-    uint32_t n_open;  /* streams */
+    uint32_t n_open; /* streams */
     bool is_done, has_left;
     struct pf_err failure;
 };

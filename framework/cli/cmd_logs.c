@@ -105,11 +105,18 @@ static int run(struct pf_cli *cli)
 }
 
 static const struct pf_cli_option options[] = {
-    {.name = "follow", .letter = 'f', .kind = PF_ARG_FLAG,
+    {.name = "follow",
+     .letter = 'f',
+     .kind = PF_ARG_FLAG,
      .help = "go on until the tasks have ended"},
-    {.name = "lines", .letter = 'n', .kind = PF_ARG_COUNT, .arg = "LINES",
+    {.name = "lines",
+     .letter = 'n',
+     .kind = PF_ARG_COUNT,
+     .arg = "LINES",
      .help = "begin with the last lines of each stream"},
-    {.name = "since", .kind = PF_ARG_DURATION, .arg = "TIME",
+    {.name = "since",
+     .kind = PF_ARG_DURATION,
+     .arg = "TIME",
      .help = "leave out streams that were last written to longer ago"},
     {.name = "stdout", .kind = PF_ARG_FLAG, .help = "standard output only"},
     {.name = "stderr", .kind = PF_ARG_FLAG, .help = "standard error only"},

@@ -87,7 +87,9 @@ static int run(struct pf_cli *cli)
 }
 
 static const struct pf_cli_option options[] = {
-    {.name = "timeout", .kind = PF_ARG_DURATION, .arg = "TIME",
+    {.name = "timeout",
+     .kind = PF_ARG_DURATION,
+     .arg = "TIME",
      .help = "give up after this long (exit status 124); the tasks go on"},
 };
 

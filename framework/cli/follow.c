@@ -93,18 +93,18 @@ static void reading_ask(struct reading *r)
     struct pf_follow *f = r->source->follow;
     pf_fb_builder_reset(&f->builder);
     r->request_id = ++f->next_request;
-    struct pf_ref body = ReadFile__put(
-        &f->builder,
-        &(struct ReadFile__args){
-            .framework_id = pf_str(r->framework_id),
-            .task_id = pf_str(r->task_id),
-            .stream = r->stream == PF_STREAM_STDERR ? TaskStream_STDERR : TaskStream_STDOUT,
-            .offset = r->offset,
-            .limit = PF_READ_CHUNK_BYTES,
-            .follow = r->follow,
-            .tail_lines = r->has_offset ? 0 : r->tail_lines,
-            .since_ms = r->has_offset ? 0 : r->since_ms,
-        });
+    struct pf_ref body =
+        ReadFile__put(&f->builder, &(struct ReadFile__args){
+                                       .framework_id = pf_str(r->framework_id),
+                                       .task_id = pf_str(r->task_id),
+                                       .stream = r->stream == PF_STREAM_STDERR ? TaskStream_STDERR
+                                                                               : TaskStream_STDOUT,
+                                       .offset = r->offset,
+                                       .limit = PF_READ_CHUNK_BYTES,
+                                       .follow = r->follow,
+                                       .tail_lines = r->has_offset ? 0 : r->tail_lines,
+                                       .since_ms = r->has_offset ? 0 : r->since_ms,
+                                   });
     send_body(r->source, r->request_id, Body_ReadFile, body);
 }
 
@@ -114,13 +114,13 @@ static void writing_send(struct source *s)
     struct writing *w = s->writing;
     pf_fb_builder_reset(&f->builder);
     w->request_id = ++f->next_request;
-    struct pf_ref body = WriteStdin__put(
-        &f->builder, &(struct WriteStdin__args){
-                         .framework_id = pf_str(w->framework_id),
-                         .task_id = pf_str(w->task_id),
-                         .data = {w->data.data, (uint32_t)w->data.len},
-                         .eof = w->eof,
-                     });
+    struct pf_ref body =
+        WriteStdin__put(&f->builder, &(struct WriteStdin__args){
+                                         .framework_id = pf_str(w->framework_id),
+                                         .task_id = pf_str(w->task_id),
+                                         .data = {w->data.data, (uint32_t)w->data.len},
+                                         .eof = w->eof,
+                                     });
     send_body(s, w->request_id, Body_WriteStdin, body);
 }
 
@@ -317,8 +317,7 @@ int pf_follow_create(struct pf_loop *loop, const struct pf_key *key, int32_t giv
     f->give_up_ms = give_up_ms;
     f->ops = *ops;
     f->ctx = ctx;
-    f->self = (struct pf_link_self){
-        .kind = PeerKind_OPERATOR, .key = key, .version = PF_VERSION};
+    f->self = (struct pf_link_self){.kind = PeerKind_OPERATOR, .key = key, .version = PF_VERSION};
     pf_fb_builder_init(&f->builder, NULL);
     struct pf_net_options no = {.self = &f->self, .seed = pf_random_u64()};
     int rc = pf_net_create(loop, &no, &net_ops, f, &f->net, err);

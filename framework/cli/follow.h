@@ -26,18 +26,18 @@ struct pf_follow_ops {
 /* What to read. Texts are copied. */
 struct pf_follow_task {
     struct pf_str agent_address, framework_id, task_id;
-    uint32_t user;         /* told back */
+    uint32_t user; /* told back */
     bool streams[PF_STREAM_COUNT];
-    bool follow;           /* wait for more until the task has ended */
-    uint32_t tail_lines;   /* 0: from the beginning */
+    bool follow;         /* wait for more until the task has ended */
+    uint32_t tail_lines; /* 0: from the beginning */
     int64_t since_ms;
 };
 
 /* `key` NULL: none; borrowed. `give_up_ms`: an agent that cannot be reached for so long ends its
  * streams with PF_ECONN; -1: never. */
-PF_MUST_USE int pf_follow_create(struct pf_loop *loop, const struct pf_key *key,
-                                 int32_t give_up_ms, const struct pf_follow_ops *ops, void *ctx,
-                                 struct pf_follow **out, struct pf_err *err);
+PF_MUST_USE int pf_follow_create(struct pf_loop *loop, const struct pf_key *key, int32_t give_up_ms,
+                                 const struct pf_follow_ops *ops, void *ctx, struct pf_follow **out,
+                                 struct pf_err *err);
 void pf_follow_destroy(struct pf_follow *f); /* NULL is fine */
 void pf_follow_add(struct pf_follow *f, const struct pf_follow_task *task);
 

@@ -201,8 +201,7 @@ static void outcome_write(struct pf_json_writer *w, const struct pf_outcome *o)
     pf_jw_end_object(w);
 }
 
-int pf_outcomes_report(const struct pf_outcome *o, uint32_t n, const char *path,
-                       struct pf_err *err)
+int pf_outcomes_report(const struct pf_outcome *o, uint32_t n, const char *path, struct pf_err *err)
 {
     struct pf_buf text = {0};
     struct pf_json_writer w;

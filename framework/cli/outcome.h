@@ -15,7 +15,7 @@
 struct pf_outcome {
     uint32_t index;
     char *task_id, *agent_id, *message;
-    bool is_known;           /* there was a state */
+    bool is_known; /* there was a state */
     enum TaskState state;
     bool has_exit_status, has_signal, has_reason;
     int32_t exit_status, signal;
@@ -36,8 +36,8 @@ int pf_outcomes_exit(const struct pf_outcome *o, uint32_t n);
 void pf_outcome_describe(const struct pf_outcome *o, struct pf_buf *out);
 /* "20 tasks: 18 finished, 2 failed: 3 (exit status 1), 7 (signal KILL)"; names at most ten. */
 void pf_outcomes_summary(const struct pf_outcome *o, uint32_t n, struct pf_buf *out);
-/* A JSON array with an object for each task: id, index, state, exit_status, signal, reason, message,
- * agent_id, started_at, finished_at; written atomically. */
+/* A JSON array with an object for each task: id, index, state, exit_status, signal, reason,
+ * message, agent_id, started_at, finished_at; written atomically. */
 PF_MUST_USE int pf_outcomes_report(const struct pf_outcome *o, uint32_t n, const char *path,
                                    struct pf_err *err);
 

@@ -11,9 +11,9 @@
 #include "common/sys/parse.h"
 
 #define FOLLOW_GIVE_UP_MS 60000
-#define GIVE_UP_MS        5000  /* no master at all at the beginning */
-#define NOTE_AFTER_MS     1000  /* a task that waits says why */
-#define FOLLOW_REFUSE_MS  0     /* of what an offer has left */
+#define GIVE_UP_MS        5000 /* no master at all at the beginning */
+#define NOTE_AFTER_MS     1000 /* a task that waits says why */
+#define FOLLOW_REFUSE_MS  0    /* of what an offer has left */
 
 static void note(struct pf_run *r, const char *text)
 {
@@ -67,7 +67,8 @@ void pf_run_abort(struct pf_run *r, int status)
     }
 }
 
-/* --- demand and offers ------------------------------------------------------------------------- */
+/* --- demand and offers -------------------------------------------------------------------------
+ */
 
 static void demand(struct pf_run *r)
 {
@@ -110,7 +111,8 @@ static void on_disconnected(void *ctx, struct pf_scheduler *s, const char *why)
     struct pf_run *r = ctx;
     (void)s;
     if (r->spec.is_verbose) {
-        note(r, pf_cli_text(r->session.cli, "the link to the master broke (%s); trying again", why));
+        note(r,
+             pf_cli_text(r->session.cli, "the link to the master broke (%s); trying again", why));
     }
 }
 
@@ -182,10 +184,10 @@ static void on_demand(void *ctx, struct pf_scheduler *s, const struct pf_demand_
     struct pf_run *r = ctx;
     (void)s;
     if (status->state == PF_DEMAND_REFUSED) {
-        (void)pf_cli_fail(r->session.cli, PF_EXIT_OURS,
-                          pf_cli_text(r->session.cli, "%s cannot run here: %s", r->run_id,
-                                      status->text),
-                          "ask for less, or see proffer agents for what there is");
+        (void)pf_cli_fail(
+            r->session.cli, PF_EXIT_OURS,
+            pf_cli_text(r->session.cli, "%s cannot run here: %s", r->run_id, status->text),
+            "ask for less, or see proffer agents for what there is");
         pf_run_abort(r, PF_EXIT_OURS);
         return;
     }
@@ -195,10 +197,10 @@ static void on_demand(void *ctx, struct pf_scheduler *s, const struct pf_demand_
     bool is_new = r->waiting == NULL || strcmp(r->waiting, status->text) != 0;
     text_set(&r->waiting, status->text);
     if (r->spec.start_timeout_ms == 0) {
-        (void)pf_cli_fail(r->session.cli, PF_EXIT_OURS,
-                          pf_cli_text(r->session.cli, "%s cannot start now: %s", r->run_id,
-                                      r->waiting),
-                          "leave out --start-timeout 0 to wait, or ask for less");
+        (void)pf_cli_fail(
+            r->session.cli, PF_EXIT_OURS,
+            pf_cli_text(r->session.cli, "%s cannot start now: %s", r->run_id, r->waiting),
+            "leave out --start-timeout 0 to wait, or ask for less");
         pf_run_abort(r, PF_EXIT_OURS);
         return;
     }
@@ -224,17 +226,18 @@ static void on_start_time(void *ctx)
 {
     struct pf_run *r = ctx;
     if (r->n_unplaced > 0) {
-        (void)pf_cli_fail(
-            r->session.cli, PF_EXIT_OURS,
-            pf_cli_text(r->session.cli, "%u of %u tasks could not start in the time given%s%s",
-                        r->n_unplaced, r->spec.count, r->waiting != NULL ? ": " : "",
-                        r->waiting != NULL ? r->waiting : ""),
-            "give --start-timeout more time, or ask for less");
+        (void)pf_cli_fail(r->session.cli, PF_EXIT_OURS,
+                          pf_cli_text(r->session.cli,
+                                      "%u of %u tasks could not start in the time given%s%s",
+                                      r->n_unplaced, r->spec.count, r->waiting != NULL ? ": " : "",
+                                      r->waiting != NULL ? r->waiting : ""),
+                          "give --start-timeout more time, or ask for less");
         pf_run_abort(r, PF_EXIT_OURS);
     }
 }
 
-/* --- statuses and output ----------------------------------------------------------------------- */
+/* --- statuses and output -----------------------------------------------------------------------
+ */
 
 static void follow(struct pf_run *r, uint32_t i)
 {
@@ -266,8 +269,8 @@ static void on_stream_end(void *ctx, uint32_t user, int stream, const struct pf_
     struct pf_run *r = ctx;
     pf_lines_end(r->lines, user, stream);
     if (err != NULL && stream == PF_STREAM_STDOUT) {
-        note(r, pf_cli_text(r->session.cli, "output of %s: %s", r->outcome[user].task_id,
-                            err->msg));
+        note(r,
+             pf_cli_text(r->session.cli, "output of %s: %s", r->outcome[user].task_id, err->msg));
     }
     if (--r->task[user].open_streams == 0) {
         r->n_following--;
@@ -286,8 +289,8 @@ static void outcome_set(struct pf_outcome *o, const struct pf_run_task *t,
     o->exit_status = status->exit_status;
     o->has_signal = status->signal != 0;
     o->signal = status->signal;
-    o->has_reason = status->reason != NULL &&
-                    TaskStatus_Reason__parse(pf_str(status->reason), &o->reason);
+    o->has_reason =
+        status->reason != NULL && TaskStatus_Reason__parse(pf_str(status->reason), &o->reason);
     if (o->started_ms == 0 && status->state == PF_TASK_RUNNING) {
         o->started_ms = status->time_ms;
     }
@@ -371,7 +374,8 @@ static void on_error(void *ctx, struct pf_scheduler *s, const struct pf_problem 
     }
 }
 
-/* --- the loop ---------------------------------------------------------------------------------- */
+/* --- the loop ----------------------------------------------------------------------------------
+ */
 
 /* The library works whenever something of ours did, or its descriptor or time says so. */
 static bool pump(void *ctx)
@@ -387,8 +391,8 @@ static bool pump(void *ctx)
     if (wait_ms == 0) {
         return true;
     }
-    pf_timer_set(r->pump_timer, wait_ms < 0 ? INT64_MAX
-                                            : pf_loop_now_ms(r->session.loop) + wait_ms);
+    pf_timer_set(r->pump_timer,
+                 wait_ms < 0 ? INT64_MAX : pf_loop_now_ms(r->session.loop) + wait_ms);
     return false;
 }
 
@@ -447,8 +451,8 @@ static int prepare(struct pf_run *r, struct pf_err *err)
     if (r->spec.start_timeout_ms > 0) {
         pf_timer_set(r->start_timer, r->began_ms + r->spec.start_timeout_ms);
     }
-    int rc = pf_follow_create(loop, r->session.key, FOLLOW_GIVE_UP_MS, &follow_ops, r, &r->follow,
-                              err);
+    int rc =
+        pf_follow_create(loop, r->session.key, FOLLOW_GIVE_UP_MS, &follow_ops, r, &r->follow, err);
     if (rc < 0) {
         return rc;
     }
@@ -469,8 +473,8 @@ static int prepare(struct pf_run *r, struct pf_err *err)
 static int verdict(struct pf_run *r)
 {
     struct pf_err err = {0};
-    if (r->spec.report != NULL && pf_outcomes_report(r->outcome, r->spec.count, r->spec.report,
-                                                     &err) < 0) {
+    if (r->spec.report != NULL &&
+        pf_outcomes_report(r->outcome, r->spec.count, r->spec.report, &err) < 0) {
         (void)pf_cli_fail(r->session.cli, PF_EXIT_OURS, err.msg, "the tasks ended all the same");
         return PF_EXIT_OURS;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One run under way: a framework of its own whose tasks are all alike. Between run.c (placing tasks,
- * what becomes of them), run_stdin.c and cmd_run.c (the verb). */
+/* One run under way: a framework of its own whose tasks are all alike. Between run.c (placing
+ * tasks, what becomes of them), run_stdin.c and cmd_run.c (the verb). */
 #ifndef PF_FRAMEWORK_CLI_RUN_H
 #define PF_FRAMEWORK_CLI_RUN_H
 
@@ -30,15 +30,15 @@ struct pf_run {
     struct pf_outcome *outcome; /* one for each task */
     struct pf_run_task *task;
     uint32_t n_unplaced, n_ended, n_following;
-    uint32_t next;              /* no task below it is unplaced */
-    char *run_id;               /* owned; NULL before the subscription */
+    uint32_t next; /* no task below it is unplaced */
+    char *run_id;  /* owned; NULL before the subscription */
     struct pf_timer *start_timer, *note_timer, *pump_timer;
     struct pf_watch *pump_watch, *stdin_watch;
     int64_t began_ms;
-    char *waiting;              /* owned; the last reason */
+    char *waiting; /* owned; the last reason */
     bool was_noted, is_leaving, is_over, stdin_is_open, stdin_is_busy;
     uint32_t n_interrupts;
-    int status;                 /* >= 0: ours, instead of the tasks' */
+    int status; /* >= 0: ours, instead of the tasks' */
 };
 
 /* Runs to the end; returns the exit status. */

@@ -38,8 +38,9 @@ static void leave(struct pf_run *r)
     for (uint32_t i = 0; i < r->spec.count; i++) {
         n += pf_outcome_has_ended(&r->outcome[i]) ? 0 : 1;
     }
-    pf_cli_note(r->session.cli, "left; %u task%s of %s may still run: proffer ps, proffer kill '%s.*'",
-                n, n == 1 ? "" : "s", r->run_id, r->run_id);
+    pf_cli_note(r->session.cli,
+                "left; %u task%s of %s may still run: proffer ps, proffer kill '%s.*'", n,
+                n == 1 ? "" : "s", r->run_id, r->run_id);
     r->is_leaving = true;
     r->is_over = true;
     pf_scheduler_stop(r->scheduler);

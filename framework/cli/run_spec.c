@@ -152,8 +152,8 @@ static void read_numbers(struct pf_cli *cli, struct pf_run_spec *s)
     s->is_detached = pf_args_has(a, "detach");
     s->is_quiet = pf_args_has(a, "quiet");
     s->is_verbose = pf_args_has(a, "verbose");
-    s->orphan_ms = pf_args_num(a, "orphan-after",
-                               s->is_detached ? PF_RUN_DETACHED_MS : PF_RUN_ORPHAN_MS);
+    s->orphan_ms =
+        pf_args_num(a, "orphan-after", s->is_detached ? PF_RUN_DETACHED_MS : PF_RUN_ORPHAN_MS);
 }
 
 int pf_run_spec_read(struct pf_cli *cli, struct pf_run_spec *out)

@@ -8,10 +8,10 @@
 #include <stdint.h>
 #include "common/base/buf.h"
 #include "framework/cli/cli.h"
-#include "proffer/task.h"
+#include <proffer/task.h>
 
 #define PF_RUN_GRACE_MS    10000
-#define PF_RUN_ORPHAN_MS   300000            /* a run whose command died */
+#define PF_RUN_ORPHAN_MS   300000             /* a run whose command died */
 #define PF_RUN_DETACHED_MS (24 * 3600 * 1000) /* one that was left on purpose */
 
 /* Texts are borrowed from the command line or live in the command's arena. */
@@ -26,8 +26,8 @@ struct pf_run_spec {
     const char *const *argv;
     uint32_t argc;
     bool has_stdin, is_detached, is_quiet, is_verbose;
-    int64_t timeout_ms;         /* running; -1 = none */
-    int64_t start_timeout_ms;   /* waiting; -1 = none, 0 = now or never */
+    int64_t timeout_ms;       /* running; -1 = none */
+    int64_t start_timeout_ms; /* waiting; -1 = none, 0 = now or never */
     int64_t grace_ms, orphan_ms;
 };
 

@@ -29,9 +29,8 @@ static void constraint_read(const char *text, struct pf_arena *arena, struct pf_
     static const struct {
         const char *sign;
         enum pf_constraint_op op;
-    } table[] = {{"!=", PF_CONSTRAINT_NOT_EQUALS},
-                 {"=", PF_CONSTRAINT_EQUALS},
-                 {"~", PF_CONSTRAINT_GLOB}};
+    } table[] = {
+        {"!=", PF_CONSTRAINT_NOT_EQUALS}, {"=", PF_CONSTRAINT_EQUALS}, {"~", PF_CONSTRAINT_GLOB}};
     const char *first = NULL;
     *out = (struct pf_constraint){.attribute = text, .op = PF_CONSTRAINT_EXISTS};
     for (size_t i = 0; i < PF_ARRAY_LEN(table); i++) {
@@ -39,7 +38,8 @@ static void constraint_read(const char *text, struct pf_arena *arena, struct pf_
         if (at != NULL && at > text && (first == NULL || at < first)) {
             first = at;
             out->op = table[i].op;
-            out->attribute = pf_arena_strdup(arena, (struct pf_str){text, (uint32_t)(at - text)}).at;
+            out->attribute =
+                pf_arena_strdup(arena, (struct pf_str){text, (uint32_t)(at - text)}).at;
             out->value = at + strlen(table[i].sign);
         }
     }

@@ -50,8 +50,8 @@ int pf_session_entities(struct pf_session *s, struct pf_client *c, struct pf_ent
             pf_ptrs_push(&all, &found.at[k]);
         }
     }
-    struct pf_entities list = {
-        pf_arena_zalloc(&s->cli->arena, (all.len + 1) * sizeof *list.at), all.len};
+    struct pf_entities list = {pf_arena_zalloc(&s->cli->arena, (all.len + 1) * sizeof *list.at),
+                               all.len};
     for (uint32_t i = 0; i < all.len; i++) {
         list.at[i] = *(const struct pf_entity *)all.at[i];
     }
@@ -128,9 +128,8 @@ int pf_session_tasks(struct pf_session *s, struct pf_client *c, struct pf_ptrs *
     for (uint32_t i = 0; status == 0 && i < named.n; i++) {
         const struct pf_entity *e = &named.at[i];
         struct pf_pages pages = {.type = Master_Call_Type_GET_TASKS,
-                                 .framework_id = e->kind == EntityKind_FRAMEWORK
-                                                     ? e->id
-                                                     : e->framework_id};
+                                 .framework_id =
+                                     e->kind == EntityKind_FRAMEWORK ? e->id : e->framework_id};
         struct Master_Response page;
         struct pf_err err = {0};
         int rc;

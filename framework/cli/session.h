@@ -21,7 +21,8 @@ struct pf_session {
     const struct pf_key *key; /* NULL = none */
 };
 
-/* Chooses the cluster, reads its key, makes the loop. 0, or the exit status with the error printed. */
+/* Chooses the cluster, reads its key, makes the loop. 0, or the exit status with the error printed.
+ */
 int pf_session_open(struct pf_cli *cli, struct pf_session *out);
 void pf_session_close(struct pf_session *s);
 /* Prints a failure of ours; returns the verb's exit status for it. */

@@ -17,8 +17,8 @@
 
 /* A call that was made and has no answer: sent again on a new link. */
 struct call {
-    uint64_t request_id;  /* 0: not sent on this link */
-    struct pf_buf body;   /* a finished Master_Call */
+    uint64_t request_id; /* 0: not sent on this link */
+    struct pf_buf body;  /* a finished Master_Call */
 };
 
 struct pf_taskwatch {
@@ -29,7 +29,7 @@ struct pf_taskwatch {
     struct pf_taskwatch_ops ops;
     void *ctx;
     const char *masters;
-    uint32_t at;           /* which of the masters is tried */
+    uint32_t at; /* which of the masters is tried */
     char *framework_id;
     struct pf_str *task_id; /* owned, with owned texts */
     uint32_t n_task_ids;
@@ -54,8 +54,8 @@ static void watch_end(struct pf_taskwatch *w, const struct pf_err *err)
 static void send_call(struct pf_taskwatch *w, uint64_t request_id, struct pf_ref call)
 {
     struct pf_msg m = pf_envelope_finish(
-        &w->builder,
-        &(struct pf_envelope){.request_id = request_id, .body_type = Body_Master_Call}, call);
+        &w->builder, &(struct pf_envelope){.request_id = request_id, .body_type = Body_Master_Call},
+        call);
     pf_peer_send(w->net, w->peer, pf_msg_bytes(m));
 }
 
@@ -68,10 +68,10 @@ static void watch_ask(struct pf_taskwatch *w)
                                                  .task_ids = {w->task_id, w->n_task_ids},
                                                  .sequence = w->sequence});
     w->wait_request = ++w->next_request;
-    send_call(w, w->wait_request,
-              Master_Call__put(b, &(struct Master_Call__args){
-                                      .type = PF_OPT(Master_Call_Type_WAIT_TASKS),
-                                      .wait_tasks = wait}));
+    send_call(
+        w, w->wait_request,
+        Master_Call__put(b, &(struct Master_Call__args){.type = PF_OPT(Master_Call_Type_WAIT_TASKS),
+                                                        .wait_tasks = wait}));
 }
 
 static void call_send(struct pf_taskwatch *w, struct call *c)
@@ -225,8 +225,8 @@ int pf_taskwatch_create(struct pf_loop *loop, const struct pf_taskwatch_options 
     w->give_up_ms = o->give_up_ms;
     w->retry_ms = RETRY_MIN_MS;
     w->down_since_ms = pf_loop_now_ms(loop);
-    w->self = (struct pf_link_self){
-        .kind = PeerKind_OPERATOR, .key = o->key, .version = PF_VERSION};
+    w->self =
+        (struct pf_link_self){.kind = PeerKind_OPERATOR, .key = o->key, .version = PF_VERSION};
     struct pf_net_options no = {.self = &w->self, .seed = pf_random_u64()};
     int rc = pf_net_create(loop, &no, &net_ops, w, &w->net, err);
     if (rc < 0) {
@@ -238,8 +238,8 @@ int pf_taskwatch_create(struct pf_loop *loop, const struct pf_taskwatch_options 
     w->task_id = pf_alloc(o->n_task_ids * sizeof *w->task_id + 1);
     w->n_task_ids = o->n_task_ids;
     for (uint32_t i = 0; i < o->n_task_ids; i++) {
-        w->task_id[i] = (struct pf_str){pf_strndup(o->task_id[i].at, o->task_id[i].len),
-                                        o->task_id[i].len};
+        w->task_id[i] =
+            (struct pf_str){pf_strndup(o->task_id[i].at, o->task_id[i].len), o->task_id[i].len};
     }
     w->retry = pf_timer_create(loop, PF_PRIO_NORMAL, watch_retry, w);
     watch_connect(w);
@@ -293,17 +293,18 @@ void pf_taskwatch_kill(struct pf_taskwatch *w, struct pf_str task_id, const int 
         kill.grace_ms.v = *grace_ms;
     }
     pf_fb_builder_reset(&w->builder);
-    call_add(w, &(struct Master_Call__args){.type = PF_OPT(Master_Call_Type_KILL_TASK),
-                                            .kill_task = Master_Call_KillTask__put(&w->builder,
-                                                                                   &kill)});
+    call_add(
+        w, &(struct Master_Call__args){.type = PF_OPT(Master_Call_Type_KILL_TASK),
+                                       .kill_task = Master_Call_KillTask__put(&w->builder, &kill)});
 }
 
 void pf_taskwatch_acknowledge(struct pf_taskwatch *w, struct pf_str task_id, struct pf_bytes uuid)
 {
     pf_fb_builder_reset(&w->builder);
     struct pf_ref ack = Master_Call_AcknowledgeTask__put(
-        &w->builder, &(struct Master_Call_AcknowledgeTask__args){
-                         .framework_id = pf_str(w->framework_id), .task_id = task_id, .uuid = uuid});
+        &w->builder,
+        &(struct Master_Call_AcknowledgeTask__args){
+            .framework_id = pf_str(w->framework_id), .task_id = task_id, .uuid = uuid});
     call_add(w, &(struct Master_Call__args){.type = PF_OPT(Master_Call_Type_ACKNOWLEDGE_TASK),
                                             .acknowledge_task = ack});
 }

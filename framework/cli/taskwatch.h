@@ -25,8 +25,8 @@ struct pf_taskwatch_ops {
 };
 
 struct pf_taskwatch_options {
-    const char *masters;       /* host:port,...; borrowed */
-    const struct pf_key *key;  /* NULL = none; borrowed */
+    const char *masters;      /* host:port,...; borrowed */
+    const struct pf_key *key; /* NULL = none; borrowed */
     struct pf_str framework_id;
     const struct pf_str *task_id; /* copied; none: all of the framework */
     uint32_t n_task_ids;
@@ -42,8 +42,7 @@ void pf_taskwatch_destroy(struct pf_taskwatch *w); /* NULL is fine */
 void pf_taskwatch_kill(struct pf_taskwatch *w, struct pf_str task_id, const int *signal,
                        const int64_t *grace_ms);
 /* Takes the last update of a task (ACKNOWLEDGE_TASK). */
-void pf_taskwatch_acknowledge(struct pf_taskwatch *w, struct pf_str task_id,
-                              struct pf_bytes uuid);
+void pf_taskwatch_acknowledge(struct pf_taskwatch *w, struct pf_str task_id, struct pf_bytes uuid);
 /* Calls that have no answer yet. */
 uint32_t pf_taskwatch_pending(const struct pf_taskwatch *w);
 

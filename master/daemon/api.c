@@ -81,8 +81,7 @@ void pf_api_send_page(struct api_call *c, int type, struct pf_str after, uint32_
 {
     struct pf_fb_builder *b = &c->api->builder;
     pf_fb_builder_reset(b);
-    struct pf_ref page =
-        Page__put(b, &(struct Page__args){.after_id = after, .limit = limit});
+    struct pf_ref page = Page__put(b, &(struct Page__args){.after_id = after, .limit = limit});
     struct pf_ref call = Master_Call__put(
         b, &(struct Master_Call__args){.type = PF_OPT((enum Master_Call_Type)type), .page = page});
     call_send(c, call);
@@ -95,9 +94,9 @@ static void on_operator_call(void *ctx, struct pf_http_req *req)
     enum pf_http_encoding in, out;
     int status = pf_http_content_type(req, false, &in);
     if (status != 0) {
-        pf_http_reply_text(req, status, status == 415
-                                            ? "Expecting 'Content-Type' of application/json"
-                                            : "Expecting 'Content-Type' to be present");
+        pf_http_reply_text(req, status,
+                           status == 415 ? "Expecting 'Content-Type' of application/json"
+                                         : "Expecting 'Content-Type' to be present");
         return;
     }
     status = pf_http_accept(req, false, &out);
@@ -119,7 +118,8 @@ static void on_operator_call(void *ctx, struct pf_http_req *req)
     }
     struct Master_Call call = Master_Call__root(msg);
     if (!Master_Call__has_type(call)) {
-        pf_http_reply_text(req, 400, "Failed to validate master::Call: Expecting 'type' to be present");
+        pf_http_reply_text(req, 400,
+                           "Failed to validate master::Call: Expecting 'type' to be present");
         pf_fb_builder_fini(&parsed);
         return;
     }

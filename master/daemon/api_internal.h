@@ -28,13 +28,13 @@ struct api_call {
     struct pf_http_req *req;
     uint64_t peer;
     uint64_t request_id;
-    int type;             /* Master_Call_Type */
-    bool shows_ours;      /* Proffer's own fields go into the JSON */
+    int type;        /* Master_Call_Type */
+    bool shows_ours; /* Proffer's own fields go into the JSON */
     /* a walk through pages */
-    uint32_t part;        /* which list of the walk */
-    uint32_t section;     /* which array of the list */
+    uint32_t part;    /* which list of the walk */
+    uint32_t section; /* which array of the list */
     bool is_streaming, is_section_open;
-    struct pf_str after;  /* owned copy */
+    struct pf_str after; /* owned copy */
     struct pf_buf out;
     struct pf_json_writer json;
 };

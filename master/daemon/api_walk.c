@@ -26,14 +26,14 @@ struct list {
     uint32_t n_arrays;
 };
 
-#define ARRAY_FNS(id, body, Table, field)                                  \
-    static uint32_t id##_len(struct Master_Response r)                     \
-    {                                                                      \
-        return Table##_##field##__len(Master_Response_##body(r));          \
-    }                                                                      \
-    static struct pf_tab id##_at(struct Master_Response r, uint32_t i)     \
-    {                                                                      \
-        return Table##_##field##__at(Master_Response_##body(r), i).tab;    \
+#define ARRAY_FNS(id, body, Table, field)                                                          \
+    static uint32_t id##_len(struct Master_Response r)                                             \
+    {                                                                                              \
+        return Table##_##field##__len(Master_Response_##body(r));                                  \
+    }                                                                                              \
+    static struct pf_tab id##_at(struct Master_Response r, uint32_t i)                             \
+    {                                                                                              \
+        return Table##_##field##__at(Master_Response_##body(r), i).tab;                            \
     }
 ARRAY_FNS(tasks, get_tasks, Master_Response_GetTasks, tasks)
 ARRAY_FNS(unreachable, get_tasks, Master_Response_GetTasks, unreachable_tasks)

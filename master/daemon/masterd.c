@@ -95,7 +95,8 @@ static void net_welcome(void *ctx, struct pf_link_state *out)
     out->http_address = pf_str(d->http_address);
 }
 
-/* --- HTTP -------------------------------------------------------------------------------------- */
+/* --- HTTP --------------------------------------------------------------------------------------
+ */
 
 static void api_peer(void *ctx, uint64_t peer, bool is_up, bool is_trusted)
 {
@@ -107,8 +108,8 @@ static void api_peer(void *ctx, uint64_t peer, bool is_up, bool is_trusted)
         pf_fb_builder_reset(b);
         struct pf_ref hello = Hello__put(
             b, &(struct Hello__args){.protocol = PF_PROTOCOL_VERSION, .kind = PeerKind_OPERATOR});
-        ev.peer_up.hello = pf_envelope_finish(
-            b, &(struct pf_envelope){.body_type = Body_Hello}, hello);
+        ev.peer_up.hello =
+            pf_envelope_finish(b, &(struct pf_envelope){.body_type = Body_Hello}, hello);
         ev.peer_up.trusted = is_trusted;
     } else {
         pf_engine_forget_peer(d->engine, peer);
@@ -168,7 +169,8 @@ static void api_metrics(void *ctx, struct pf_buf *out)
     pf_metrics_common(out, d->loop, d->net, d->http, d->store);
 }
 
-/* --- engine ------------------------------------------------------------------------------------ */
+/* --- engine ------------------------------------------------------------------------------------
+ */
 
 static int64_t engine_deadline(void *ctx)
 {
@@ -195,7 +197,8 @@ static void engine_store_failed(void *ctx, const struct pf_err *why)
     pf_loop_stop(d->loop);
 }
 
-/* --- boot -------------------------------------------------------------------------------------- */
+/* --- boot --------------------------------------------------------------------------------------
+ */
 
 static const struct pf_fb_table_desc *row_schema(uint8_t table)
 {

@@ -21,8 +21,7 @@ extern const struct pf_options pf_masterd_option_table;
 
 /* See pf_options_parse. */
 PF_MUST_USE int pf_masterd_options_parse(int argc, char **argv, struct pf_masterd_options *out,
-                                         enum pf_options_verdict *out_verdict,
-                                         struct pf_err *err);
+                                         enum pf_options_verdict *out_verdict, struct pf_err *err);
 void pf_masterd_options_fini(struct pf_masterd_options *o);
 
 #endif

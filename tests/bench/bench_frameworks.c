@@ -79,13 +79,13 @@ static bool turn(struct company *c)
 int main(int argc, char **argv)
 {
     struct company c = {.n = 0};
-    int idle = argc == 5 ? atoi(argv[3]) : -1;
-    int hoarders = argc == 5 ? atoi(argv[4]) : -1;
-    if (idle < 0 || hoarders < 0 || idle + hoarders > SCHEDULERS_MAX) {
+    long idle = argc == 5 ? strtol(argv[3], NULL, 10) : -1;
+    long hoarders = argc == 5 ? strtol(argv[4], NULL, 10) : -1;
+    if (idle < 0 || hoarders < 0 || idle > SCHEDULERS_MAX || idle + hoarders > SCHEDULERS_MAX) {
         fprintf(stderr, "usage: bench_frameworks MASTERS KEY-FILE IDLE HOARDERS\n");
         return 2;
     }
-    for (int i = 0; i < idle + hoarders; i++) {
+    for (long i = 0; i < idle + hoarders; i++) {
         if (add(&c, argv[1], argv[2], i >= idle) < 0) {
             return 1;
         }
