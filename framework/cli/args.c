@@ -34,7 +34,8 @@ PF_PRINTF(3, 4) static int wrong(struct parser *p, const char *hint, const char 
     return pf_err_set(p->err, PF_EUSAGE, "%s", what.at);
 }
 
-static const struct pf_cli_option *find_long(const struct pf_command *cmd, const char *name, size_t len)
+static const struct pf_cli_option *find_long(const struct pf_command *cmd, const char *name,
+                                             size_t len)
 {
     const struct pf_cli_option *o;
     for (uint32_t i = 0; (o = pf_command_option(cmd, i)) != NULL; i++) {

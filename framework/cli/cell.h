@@ -15,7 +15,8 @@ void pf_cell_plain(const struct pf_column *col, const struct pf_cell *cell, stru
 void pf_cell_json(const struct pf_column *col, const struct pf_cell *cell,
                   struct pf_json_writer *w);
 /* Does the cell satisfy KEY=pattern? * and ? match; states without TASK_ and in any case. */
-bool pf_cell_matches(const struct pf_column *col, const struct pf_cell *cell, struct pf_str pattern);
+bool pf_cell_matches(const struct pf_column *col, const struct pf_cell *cell,
+                     struct pf_str pattern);
 /* "4 cpu, 7.5G" */
 void pf_resources_show(const struct pf_resources *r, struct pf_buf *out);
 void pf_resources_json(const struct pf_resources *r, struct pf_json_writer *w);

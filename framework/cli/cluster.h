@@ -38,9 +38,9 @@ struct pf_cluster {
     const char *key_file; /* NULL = none */
 };
 
-/* PF_EUSAGE: two flags, or a bad address; PF_ENOENT: there is no such cluster; PF_EIO, PF_EPROTO: its
- * files cannot be read. `*out_hint` says what to do. Results live in the arena or are borrowed from
- * `ask`. */
+/* PF_EUSAGE: two flags, or a bad address; PF_ENOENT: there is no such cluster; PF_EIO, PF_EPROTO:
+ * its files cannot be read. `*out_hint` says what to do. Results live in the arena or are borrowed
+ * from `ask`. */
 PF_MUST_USE int pf_cluster_choose(const struct pf_cluster_ask *ask, struct pf_arena *arena,
                                   struct pf_cluster *out, const char **out_hint,
                                   struct pf_err *err);

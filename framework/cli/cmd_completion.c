@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* proffer completion bash: a script for the shell; and the hidden verb __complete that it calls with
- * the words so far, so that the command table alone decides. */
+/* proffer completion bash: a script for the shell; and the hidden verb __complete that it calls
+ * with the words so far, so that the command table alone decides. */
 #include <string.h>
 #include "common/base/limits.h"
 #include "framework/cli/complete.h"

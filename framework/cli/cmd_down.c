@@ -69,8 +69,8 @@ static int ask(struct down *d)
     return 0;
 }
 
-/* TERM and their grace to all tasks, then their frameworks go. What fails here is ended by force with
- * the launchers. */
+/* TERM and their grace to all tasks, then their frameworks go. What fails here is ended by force
+ * with the launchers. */
 static void end_tasks(struct down *d)
 {
     struct pf_err err = {0};
@@ -144,8 +144,8 @@ static bool is_daemon(pid_t pid, struct pf_str work_dir)
     return found;
 }
 
-/* The supervisor was killed: its daemons got a signal at its death; wait for them, and end what they
- * leave. */
+/* The supervisor was killed: its daemons got a signal at its death; wait for them, and end what
+ * they leave. */
 static int end_orphans(struct down *d)
 {
     const char *bin_dir = pf_bin_dir(d->cli->env, &d->cli->arena);

@@ -134,8 +134,8 @@ const struct pf_command pf_cmd_kill = {
     .group = "run",
     .summary = "end tasks, whoever owns them",
     .operands = "ID...",
-    .about = "The owner is told that its task was killed and may start it again; to end a framework "
-             "with its tasks use teardown.",
+    .about = "The owner is told that its task was killed and may start it again; to end a "
+             "framework with its tasks use teardown.",
     .max_operands = PF_ARGV_MAX,
     .complete = PF_COMPLETE_TASK,
     .sets = PF_SET_CLUSTER,

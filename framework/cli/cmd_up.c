@@ -318,7 +318,7 @@ const struct pf_command pf_cmd_up = {
              "Starting what is up already in the same shape is no error.",
     .options = PF_CLI_OPTIONS(options),
     .examples = {{"proffer up --agents 2", "two agents share the machine"},
-                 {"proffer up --name test --fake-agents 1000", "another one, with much to look at"}},
+                 {"proffer up --name test --fake-agents 1000", "another one, much to look at"}},
     .exits = "0 it is up, 1 it could not be started or is up in another shape, 2 wrong usage",
     .run = run,
 };

@@ -132,9 +132,10 @@ struct pf_args {
 
 /* Parses what follows the verb: options and operands in any order, "--" ends the options, short
  * ones may stand together (-fn5), --name=value or --name value; names are not abbreviated: a script
- * that relied on it would break with the next option. Everything in `out` lives in `arena` or is borrowed from argv. PF_EUSAGE: the text
- * says what; `*out_hint` (in the arena) says what to do. `out->wants_help` is set by -h or --help
- * anywhere before the end of the options, and then nothing is an error. */
+ * that relied on it would break with the next option. Everything in `out` lives in `arena` or is
+ * borrowed from argv. PF_EUSAGE: the text says what; `*out_hint` (in the arena) says what to do.
+ * `out->wants_help` is set by -h or --help anywhere before the end of the options, and then nothing
+ * is an error. */
 PF_MUST_USE int pf_args_parse(const struct pf_command *cmd, int argc, char *const *argv,
                               struct pf_arena *arena, struct pf_args *out, const char **out_hint,
                               struct pf_err *err);

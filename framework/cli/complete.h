@@ -8,7 +8,7 @@
 #include "framework/cli/command.h"
 
 struct pf_completion {
-    struct pf_ptrs words;  /* const char *: candidates that fit the prefix, borrowed from the arena */
+    struct pf_ptrs words;  /* const char *: candidates that fit the prefix; in the arena */
     enum pf_complete want; /* what else to complete by; _NONE: nothing */
     const char *prefix;    /* of the word to complete */
     /* the cluster that the line names so far; NULL = does not */

@@ -13,8 +13,8 @@ extern const struct pf_columns pf_task_columns;
 extern const struct pf_columns pf_offer_columns;
 extern const struct pf_columns pf_master_columns;
 
-/* Each fills a row of `o`, which has the columns above. What must be made is made in o's memory, the
- * rest is borrowed from the message. `now_ms` is wall time. */
+/* Each fills a row of `o`, which has the columns above. What must be made is made in o's memory,
+ * the rest is borrowed from the message. `now_ms` is wall time. */
 void pf_agent_row(struct pf_output *o, struct Master_Response_GetAgents_Agent a, int64_t now_ms,
                   struct pf_cell *row);
 /* An agent that was admitted before the master's last start and is not back. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the user calls something: a whole id or the beginning of one, a name, FRAMEWORK/TASK, `last`,
- * and with a trailing * several things at once. */
+/* What the user calls something: a whole id or the beginning of one, a name, FRAMEWORK/TASK,
+ * `last`, and with a trailing * several things at once. */
 #ifndef PF_FRAMEWORK_CLI_IDS_H
 #define PF_FRAMEWORK_CLI_IDS_H
 

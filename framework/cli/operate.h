@@ -19,8 +19,8 @@ PF_MUST_USE int pf_operate_kill(struct pf_client *c, struct pf_str framework_id,
 PF_MUST_USE int pf_operate_live_tasks(struct pf_client *c, struct pf_str framework_id,
                                       struct pf_arena *arena, struct pf_entities *out,
                                       struct pf_err *err);
-/* Waits until none of the framework's tasks named in `ids` lives (n 0: none at all). `timeout_ms` of
- * the whole wait, -1 = none: PF_ETIMEOUT. */
+/* Waits until none of the framework's tasks named in `ids` lives (n 0: none at all). `timeout_ms`
+ * of the whole wait, -1 = none: PF_ETIMEOUT. */
 PF_MUST_USE int pf_operate_wait_ended(struct pf_client *c, struct pf_str framework_id,
                                       const struct pf_str *ids, uint32_t n, int64_t timeout_ms,
                                       struct pf_err *err);

@@ -48,7 +48,8 @@ struct pf_cell {
 
 struct pf_output;
 
-/* Reads the verb's output options. 0; or the exit status, the error is printed. Columns are borrowed. */
+/* Reads the verb's output options. 0; or the exit status, the error is printed. Columns are
+ * borrowed. */
 int pf_output_open(struct pf_cli *cli, const struct pf_columns *columns, struct pf_output **out);
 /* A row of unset cells to fill, valid until the put. */
 struct pf_cell *pf_output_row(struct pf_output *o);

@@ -124,8 +124,8 @@ static const char *amounts(struct pf_arena *arena, int64_t cpus_milli, int64_t m
                            disk_bytes / MIB, port_begin, port_end).at;
 }
 
-const char *pf_shape_resources(const struct pf_shape *s, const struct pf_shape_machine *m, uint32_t i,
-                               struct pf_arena *arena)
+const char *pf_shape_resources(const struct pf_shape *s, const struct pf_shape_machine *m,
+                               uint32_t i, struct pf_arena *arena)
 {
     PF_ASSERT(i < s->agents);
     uint32_t n_ports = m->port_end - m->port_begin + 1, each = n_ports / s->agents;

@@ -36,8 +36,8 @@ const char *pf_shape_difference(struct LocalShape running, const struct pf_shape
  * below 2 GiB), disk less 5 GiB (half below 10). */
 struct pf_shape_machine pf_shape_machine_of(uint32_t cpus, uint64_t mem_bytes, uint64_t disk_bytes);
 /* "cpus:1;mem:512;disk:...;ports:[...]" of agent `i`. */
-const char *pf_shape_resources(const struct pf_shape *s, const struct pf_shape_machine *m, uint32_t i,
-                               struct pf_arena *arena);
+const char *pf_shape_resources(const struct pf_shape *s, const struct pf_shape_machine *m,
+                               uint32_t i, struct pf_arena *arena);
 /* The same for each simulated agent: not a part of this machine. */
 const char *pf_shape_fake_resources(const struct pf_shape *s, struct pf_arena *arena);
 /* "name:value;name:value", NULL if there are none. */

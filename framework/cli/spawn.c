@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting the programs of a local cluster. fork and not posix_spawn: the child must ask for a signal
- * at our death before it becomes the program. */
+/* Starting the programs of a local cluster. fork and not posix_spawn: the child must ask for a
+ * signal at our death before it becomes the program. */
 #include "framework/cli/spawn.h"
 
 #include <errno.h>

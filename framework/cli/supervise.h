@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a supervisor of a local cluster decides, as a pure state machine: which daemon to start when,
- * how long to wait after one died, in which order to stop. It starts and signals nothing itself:
- * supervisor.c carries out the orders and tells what happened. */
+/* What a supervisor of a local cluster decides, as a pure state machine: which daemon to start
+ * when, how long to wait after one died, in which order to stop. It starts and signals nothing
+ * itself: supervisor.c carries out the orders and tells what happened. */
 #ifndef PF_FRAMEWORK_CLI_SUPERVISE_H
 #define PF_FRAMEWORK_CLI_SUPERVISE_H
 
@@ -38,7 +38,12 @@ struct pf_sup_child {
     int32_t backoff_ms;
 };
 
-enum pf_sup_phase { PF_SUP_PHASE_STARTING, PF_SUP_PHASE_UP, PF_SUP_PHASE_STOPPING, PF_SUP_PHASE_DONE };
+enum pf_sup_phase {
+    PF_SUP_PHASE_STARTING,
+    PF_SUP_PHASE_UP,
+    PF_SUP_PHASE_STOPPING,
+    PF_SUP_PHASE_DONE
+};
 
 struct pf_sup {
     struct pf_sup_child *child; /* masters first; the caller's memory */
@@ -61,7 +66,7 @@ enum pf_sup_order {
     PF_SUP_KILL,       /* end it (the child, or what cleans up after it) */
     PF_SUP_CLEAN,      /* end what outlived it */
     PF_SUP_TELL_READY, /* everything is up for the first time */
-    PF_SUP_TELL_FAILED, /* the child ended or dawdled before everything was up; all is being stopped */
+    PF_SUP_TELL_FAILED, /* the child ended or dawdled before all was up; all is being stopped */
     PF_SUP_DONE,       /* nothing is left: exit */
 };
 

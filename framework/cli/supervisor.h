@@ -23,14 +23,14 @@ struct pf_supervisor_options {
 };
 
 /* Takes the lock of the directory and returns when all daemons have ended: 0 after a stop that was
- * asked for. PF_EBUSY: another supervisor lives there; PF_ECANCELED: asked to stop before everything
- * was up; else what kept a daemon from starting (the text ends with its last words). `*out_hint` says
- * what to do. */
+ * asked for. PF_EBUSY: another supervisor lives there; PF_ECANCELED: asked to stop before
+ * everything was up; else what kept a daemon from starting (the text ends with its last words).
+ * `*out_hint` says what to do. */
 PF_MUST_USE int pf_supervise(const struct pf_supervisor_options *options, struct pf_arena *arena,
                              const char **out_hint, struct pf_err *err);
 
-/* Ends the launcher of an agent's work directory and what runs below it, by the agent's own program.
- * Blocks. For a cluster whose supervisor is gone. */
+/* Ends the launcher of an agent's work directory and what runs below it, by the agent's own
+ * program. Blocks. For a cluster whose supervisor is gone. */
 PF_MUST_USE int pf_stop_launcher(const char *bin_dir, const char *work_dir, struct pf_err *err);
 /* The directory of the daemons' programs: beside this one, or PROFFER_BIN_DIR. In the arena. */
 const char *pf_bin_dir(const char *(*env)(const char *name), struct pf_arena *arena);

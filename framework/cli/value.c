@@ -39,7 +39,8 @@ static int parse_choice(const struct pf_cli_option *o, const char *text, struct 
     return pf_err_set(err, PF_EINVAL, "'%.64s' is not one of: %s", text, o->choices);
 }
 
-int pf_value_parse(const struct pf_cli_option *o, const char *text, int64_t *out, struct pf_err *err)
+int pf_value_parse(const struct pf_cli_option *o, const char *text, int64_t *out,
+                   struct pf_err *err)
 {
     int rc = 0;
     int64_t num = 0;
