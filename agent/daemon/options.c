@@ -78,6 +78,12 @@ int pf_agentd_options_parse(int argc, char **argv, struct pf_agentd_options *out
         return rc;
     }
     rc = pf_log_level_parse(out->log_level_name, &out->log_level, err);
+    if (rc < 0) {
+        if (err != NULL) {
+            err->code = PF_EUSAGE;
+        }
+        rc = PF_EUSAGE;
+    }
     if (rc == 0) {
         rc = masters_check(out, err);
     }

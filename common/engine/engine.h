@@ -32,15 +32,15 @@ struct pf_engine_ops {
 
 struct pf_engine_options {
     struct pf_loop *loop;
-    struct pf_net *net;     /* may be NULL (set later by pf_engine_set_net) */
-    struct pf_store *store; /* owned from now on; destroyed with the engine */
+    struct pf_net *net;       /* may be NULL (set later by pf_engine_set_net) */
+    struct pf_store *store;   /* owned from now on; destroyed with the engine */
     uint32_t batch_max_bytes; /* 0: PF_BATCH_MAX_BYTES */
 };
 
 /* Takes the loop's on_turn and on_deadline. On failure the store stays the caller's. */
 PF_MUST_USE int pf_engine_create(const struct pf_engine_options *options,
-                                 const struct pf_engine_ops *ops, void *ctx,
-                                 struct pf_engine **out, struct pf_err *err);
+                                 const struct pf_engine_ops *ops, void *ctx, struct pf_engine **out,
+                                 struct pf_err *err);
 /* Waits for the batch in flight. NULL is fine. */
 void pf_engine_destroy(struct pf_engine *e);
 void pf_engine_set_net(struct pf_engine *e, struct pf_net *net);
