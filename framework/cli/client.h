@@ -55,7 +55,7 @@ PF_MUST_USE int pf_client_ask(struct pf_client *c, const struct Master_Call__arg
 /* Walks the pages of a list. Set the first three fields; the rest is zero. */
 struct pf_pages {
     enum Master_Call_Type type;
-    struct pf_str framework_id; /* of GET_TASKS; absent: all */
+    struct pf_str framework_id; /* of tasks, frameworks and offers; absent: all */
     struct TaskState__vec states;
     char after_id[600];
     bool has_begun, has_ended;

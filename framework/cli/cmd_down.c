@@ -7,6 +7,7 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 #include "common/base/buf.h"
+#include "common/sys/clock.h"
 #include "common/sys/fd.h"
 #include "common/sys/file.h"
 #include "framework/cli/ids.h"
@@ -69,26 +70,43 @@ static int ask(struct down *d)
     return 0;
 }
 
+/* Every framework is told that it is over; those that wait have no task to end. */
+static void remove_frameworks(struct down *d)
+{
+    struct pf_pages pages = {.type = Master_Call_Type_GET_FRAMEWORKS};
+    struct Master_Response r;
+    struct pf_ptrs ids = {0};
+    while (pf_pages_next(d->client, &pages, &r, NULL) == 1) {
+        struct Master_Response_GetFrameworks list = Master_Response_get_frameworks(r);
+        for (uint32_t i = 0; i < Master_Response_GetFrameworks_frameworks__len(list); i++) {
+            struct FrameworkInfo info = Master_Response_GetFrameworks_Framework_framework_info(
+                Master_Response_GetFrameworks_frameworks__at(list, i));
+            struct pf_str *id = pf_arena_alloc(&d->cli->arena, sizeof *id);
+            *id = pf_arena_strdup(&d->cli->arena, FrameworkID_value(FrameworkInfo_id(info)));
+            pf_ptrs_push(&ids, id);
+        }
+    }
+    for (uint32_t i = 0; i < ids.len; i++) {
+        (void)!pf_operate_teardown(d->client, *(const struct pf_str *)ids.at[i], NULL);
+    }
+    pf_ptrs_fini(&ids);
+}
+
 /* TERM and their grace to all tasks, then their frameworks go. What fails here is ended by force
  * with the launchers. */
 static void end_tasks(struct down *d)
 {
-    struct pf_err err = {0};
+    int64_t until_ms = pf_now_ms() + TASKS_END_MS;
     int rc = 0;
     for (uint32_t i = 0; rc != PF_ECONN && i < d->live.n; i++) {
-        pf_err_clear(&err);
-        rc = pf_operate_kill(d->client, d->live.at[i].framework_id, d->live.at[i].id, 0, -1, &err);
+        rc = pf_operate_kill(d->client, d->live.at[i].framework_id, d->live.at[i].id, 0, -1, NULL);
     }
-    for (uint32_t i = 0; rc == 0 && i < d->live.n; i++) {
-        pf_err_clear(&err);
+    for (uint32_t i = 0; rc != PF_ECONN && rc != PF_ETIMEOUT && i < d->live.n; i++) {
+        int64_t left_ms = until_ms - pf_now_ms();
         rc = pf_operate_wait_ended(d->client, d->live.at[i].framework_id, &d->live.at[i].id, 1,
-                                   TASKS_END_MS, &err);
+                                   left_ms > 0 ? left_ms : 0, NULL);
     }
-    for (uint32_t i = 0; i < d->live.n; i++) {
-        if (i == 0 || !pf_str_eq(d->live.at[i].framework_id, d->live.at[i - 1].framework_id)) {
-            (void)!pf_operate_teardown(d->client, d->live.at[i].framework_id, NULL);
-        }
-    }
+    remove_frameworks(d);
 }
 
 /* Waits for a process that is not our child. False: it still lives. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* proffer kill ID...: ends tasks, whoever owns them. */
 #include "common/base/buf.h"
+#include "framework/cli/entity.h"
 #include "framework/cli/ids.h"
 #include "framework/cli/operate.h"
 #include "framework/cli/table.h"
@@ -41,9 +42,11 @@ static int add_named(struct targets *t, const char *text, const enum EntityKind 
     struct pf_entities found = {0};
     int status = pf_ids_resolve(t->cli, t->client, &t->cluster, text, kinds, n, &found);
     for (uint32_t i = 0; status == 0 && i < found.n; i++) {
+        enum TaskState state;
+        bool has_ended = TaskState__parse(found.at[i].state, &state) && pf_task_is_ended(state);
         if (found.at[i].kind == EntityKind_FRAMEWORK) {
             status = add_framework(t, found.at[i].id);
-        } else {
+        } else if (found.n == 1 || !has_ended) { /* of several only those that can be killed */
             add_task(t, &found.at[i]);
         }
     }

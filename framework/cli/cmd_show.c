@@ -151,6 +151,8 @@ static int show_entity(struct pf_cli *cli, const struct pf_cluster *cluster,
     struct pf_pages pages = {.type = kinds[k].type};
     if (e->kind == EntityKind_TASK && e->framework_id.len > 0) {
         pages.framework_id = e->framework_id;
+    } else if (e->kind == EntityKind_FRAMEWORK) {
+        pages.framework_id = e->id;
     }
     struct pf_err err = {0};
     struct Master_Response r;

@@ -84,7 +84,8 @@ static const char *cause_text(struct pf_arena *arena, struct WaitCause c)
     return text.at != NULL ? text.at : "for a reason that this program does not know";
 }
 
-static void put(struct pf_output *o, struct Master_Response_Why why)
+/* What is asked for: a framework's answer is that of what it waits for. */
+static void put(struct pf_output *o, struct pf_str asked, struct Master_Response_Why why)
 {
     struct pf_arena *arena = pf_output_arena(o);
     struct pf_cell *row = pf_output_row(o);
@@ -96,7 +97,7 @@ static void put(struct pf_output *o, struct Master_Response_Why why)
         cause_json(&w, Master_Response_Why_causes__at(why, i));
     }
     pf_jw_end_array(&w);
-    pf_cell_text(&row[W_ID], Master_Response_Why_id(why));
+    pf_cell_text(&row[W_ID], asked);
     pf_cell_text(&row[W_KIND], pf_str(pf_entity_word(Master_Response_Why_kind(why))));
     pf_cell_name(&row[W_STATE], Master_Response_Why_state(why));
     pf_cell_name(&row[W_TEXT], Master_Response_Why_text(why));
@@ -111,16 +112,16 @@ static void put(struct pf_output *o, struct Master_Response_Why why)
 }
 
 /* For people: a line, and one for each cause where there are several. */
-static void tell(struct pf_cli *cli, struct Master_Response_Why why)
+static void tell(struct pf_cli *cli, struct pf_str asked, struct Master_Response_Why why)
 {
-    struct pf_str id = Master_Response_Why_id(why), state = Master_Response_Why_state(why);
+    struct pf_str state = Master_Response_Why_state(why);
     struct pf_str text = Master_Response_Why_text(why);
     int64_t since_ms = Master_Response_Why_since_ms(why);
     char lasting[PF_FORMAT_DURATION_MAX] = "";
     if (since_ms > 0) {
         pf_format_duration(pf_wall_ms() - since_ms, lasting);
     }
-    (void)fprintf(cli->out, "%.*s %.*s%s%s: %.*s\n", PF_STR_ARG(id), PF_STR_ARG(state),
+    (void)fprintf(cli->out, "%.*s %.*s%s%s: %.*s\n", PF_STR_ARG(asked), PF_STR_ARG(state),
                   since_ms > 0 ? " for " : "", lasting, PF_STR_ARG(text));
     uint32_t n = Master_Response_Why_causes__len(why);
     for (uint32_t i = 0; i < n; i++) {
@@ -155,9 +156,9 @@ static int ask(struct asker *a, enum EntityKind kind, struct pf_str id, struct p
         return pf_client_fail(a->cli, &a->cluster, &err);
     }
     if (a->o != NULL) {
-        put(a->o, Master_Response_why(r));
+        put(a->o, id, Master_Response_why(r));
     } else {
-        tell(a->cli, Master_Response_why(r));
+        tell(a->cli, id, Master_Response_why(r));
     }
     a->n++;
     return 0;

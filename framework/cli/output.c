@@ -206,7 +206,7 @@ static const char *colour_of(const char *key, const char *text)
     static const struct {
         const char *word, *colour;
     } table[] = {
-        {"TASK_RUNNING", "\033[32m"}, {"REGISTERED", "\033[32m"}, {"LEADING", "\033[32m"},
+        {"TASK_RUNNING", "\033[32m"}, {"REGISTERED", "\033[32m"}, {"leading", "\033[32m"},
         {"ACTIVE", "\033[32m"},       {"TASK_FAILED", "\033[31m"}, {"TASK_ERROR", "\033[31m"},
         {"TASK_LOST", "\033[31m"},    {"UNREACHABLE", "\033[31m"}, {"TASK_GONE", "\033[31m"},
         {"TASK_DROPPED", "\033[31m"}, {"TASK_WAITING", "\033[33m"}, {"TASK_KILLED", "\033[33m"},
