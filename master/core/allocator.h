@@ -172,6 +172,7 @@ enum pf_al_reason { /* numbers as WaitReason in the schema */
 };
 #define PF_AL_CAUSES_MAX 8
 
+/* With CONSTRAINT, `constraint` = the number of constraints means a trait is missing. */
 struct pf_al_cause {
     enum pf_al_reason reason;
     uint32_t n_agents;
@@ -195,6 +196,7 @@ struct pf_al_scan {
 /* Looks at up to `n` more agents. */
 void pf_al_explain(const struct pf_allocator *al, const struct pf_al_want *w, int64_t now_ms,
                    uint32_t n, struct pf_al_scan *scan);
+uint32_t pf_al_want_n_constraints(const struct pf_al_want *w);
 const struct pf_al_constraint *pf_al_want_constraint(const struct pf_al_want *w, uint32_t i);
 
 void pf_allocator_check(const struct pf_allocator *al);

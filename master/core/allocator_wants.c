@@ -154,6 +154,11 @@ void *pf_al_want_owner(const struct pf_al_want *w)
     return w->owner;
 }
 
+uint32_t pf_al_want_n_constraints(const struct pf_al_want *w)
+{
+    return w->n_constraints;
+}
+
 const struct pf_al_constraint *pf_al_want_constraint(const struct pf_al_want *w, uint32_t i)
 {
     PF_ASSERT(i < w->n_constraints);

@@ -1,199 +1,200 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See find.h. */
-#include "master/core/find.h"
-
+/* FIND: what a person may have meant by a few letters. Bounded in what it looks at and in what it
+ * answers; the order is that of the lists. */
 #include "common/base/limits.h"
+#include "master/core/operator.h"
+#include "master/core/out.h"
+#include "master/core/tasks.h"
 
-struct search {
-    struct pf_master *m;
-    struct pf_fb_builder *b;
-    struct pf_str text;      /* without the '*', for tasks without "FRAMEWORK/" */
-    struct pf_str framework; /* the part before '/', or absent */
-    bool has_star;
-    uint32_t kinds, limit, n_visits;
+enum { FIND_LOOKS_MAX = 200000, FIND_DEFAULT = 100 };
+
+struct find {
+    const struct m_call *call;
+    struct pf_str text;      /* without a trailing star */
+    struct pf_str framework; /* of "FRAMEWORK/TASK"; else absent */
     struct pf_ref *ref;
-    uint32_t n;
-    bool has_more;
+    uint32_t n, limit, n_looks;
+    bool more;
 };
 
-static bool search_visit(struct search *s)
+static bool is_asked(const struct find *f, enum EntityKind kind)
 {
-    if (s->n == s->limit || s->n_visits == 0) {
-        s->has_more = true;
+    struct Master_Call_Find x = Master_Call_find(f->call->call);
+    uint32_t n = Master_Call_Find_kinds__len(x);
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (Master_Call_Find_kinds__at(x, i) == kind) {
+            return true;
+        }
+    }
+    return n == 0;
+}
+
+/* False: enough. */
+static bool look(struct find *f)
+{
+    if (f->n == f->limit || f->n_looks++ >= FIND_LOOKS_MAX) {
+        f->more = true;
         return false;
     }
-    s->n_visits--;
     return true;
 }
 
-static bool is_meant(const struct search *s, struct pf_str id, struct pf_str name)
+static bool matches(struct pf_str id, struct pf_str name, struct pf_str text)
 {
-    return pf_str_has_prefix(id, s->text) ||
-           (s->has_star ? name.len > 0 && pf_str_has_prefix(name, s->text)
-                        : name.len > 0 && pf_str_eq(name, s->text));
+    return pf_str_has_prefix(id, text) || (name.len > 0 && pf_str_has_prefix(name, text));
 }
 
-static void match_add(struct search *s, enum EntityKind kind, struct pf_str id, struct pf_str name,
-                      const struct m_framework *f, const char *state)
+static void add(struct pf_master *m, struct find *f, const struct Match__args *args)
 {
-    struct Match__args args = {.kind = kind, .id = id, .name = name, .state = pf_str(state)};
-    if (f != NULL) {
-        args.framework_id = pf_str(f->id);
-    }
-    s->ref[s->n++] = Match__put(s->b, &args);
+    f->ref[f->n++] = Match__put(m->b, args);
 }
 
-static void find_agents(struct search *s)
+static void find_agents(struct pf_master *m, struct find *f)
 {
     struct pf_order_cursor c = {0};
-    const struct m_agent *a;
-    while ((a = pf_order_next(&s->m->agent_order, &c)) != NULL && search_visit(s)) {
-        if (is_meant(s, pf_str(a->id), pf_str(a->hostname))) {
-            match_add(s, EntityKind_AGENT, pf_str(a->id), pf_str(a->hostname), NULL,
-                      pf_sm_name(&a->sm));
+
+    for (const struct m_agent *a; (a = pf_order_next(&m->agent_order, &c)) && look(f);) {
+        if (matches(pf_str(a->id), pf_str(a->hostname), f->text)) {
+            add(m, f, &(struct Match__args){.kind = EntityKind_AGENT,
+                                            .id = pf_str(a->id),
+                                            .name = pf_str(a->hostname),
+                                            .state = pf_str(pf_sm_name(&a->sm))});
         }
     }
 }
 
-static void find_frameworks(struct search *s, const struct pf_order *order)
+static void find_frameworks(struct pf_master *m, struct find *f, const struct pf_order *o)
 {
     struct pf_order_cursor c = {0};
-    const struct m_framework *f;
-    while ((f = pf_order_next(order, &c)) != NULL && search_visit(s)) {
-        if (is_meant(s, pf_str(f->id), pf_str(f->name))) {
-            match_add(s, EntityKind_FRAMEWORK, pf_str(f->id), pf_str(f->name), f,
-                      pf_sm_name(&f->sm));
+
+    for (const struct m_framework *x; (x = pf_order_next(o, &c)) && look(f);) {
+        if (matches(pf_str(x->id), pf_str(x->name), f->text)) {
+            add(m, f, &(struct Match__args){.kind = EntityKind_FRAMEWORK,
+                                            .id = pf_str(x->id),
+                                            .name = pf_str(x->name),
+                                            .framework_id = pf_str(x->id),
+                                            .state = pf_str(pf_sm_name(&x->sm))});
         }
     }
 }
 
-static void find_offers(struct search *s)
+static void find_in_tasks(struct pf_master *m, struct find *f, const struct m_framework *x,
+                          const struct pf_order *o)
 {
     struct pf_order_cursor c = {0};
-    const struct m_offer *o;
-    while ((o = pf_order_next(&s->m->offer_order, &c)) != NULL && search_visit(s)) {
+
+    for (const struct m_task *t; (t = pf_order_next(o, &c)) && look(f);) {
+        struct pf_str name = Task_name(Task__from_bytes(m_blob_bytes(&t->summary)));
+
+        if (matches(m_task_id(t), name, f->text)) {
+            add(m, f, &(struct Match__args){.kind = EntityKind_TASK,
+                                            .id = m_task_id(t),
+                                            .name = name,
+                                            .framework_id = pf_str(x->id),
+                                            .state = pf_str(TaskState__str(t->state))});
+        }
+    }
+}
+
+/* Instances of a demand are tasks to people before they are placed. */
+static void find_in_demands(struct pf_master *m, struct find *f, const struct m_framework *x)
+{
+    const struct m_demand *d;
+
+    TAILQ_FOREACH(d, &x->demands, of_framework) {
+        struct pf_str prefix = pf_str(d->id_prefix);
+        bool is_instance =
+            prefix.len > 0 && pf_str_has_prefix(f->text, prefix) && !pf_m_task_find(x, f->text);
+
+        if (!look(f)) {
+            return;
+        }
+        if (is_instance || matches(pf_str(d->id), pf_str(d->name), f->text)) {
+            add(m, f, &(struct Match__args){.kind = EntityKind_TASK,
+                                            .id = is_instance ? f->text : pf_str(d->id),
+                                            .name = pf_str(d->name),
+                                            .framework_id = pf_str(x->id),
+                                            .state = PF_STR("TASK_WAITING")});
+        }
+    }
+}
+
+static void find_tasks(struct pf_master *m, struct find *f, const struct pf_order *frameworks)
+{
+    struct pf_order_cursor c = {0};
+
+    for (const struct m_framework *x; (x = pf_order_next(frameworks, &c)) && look(f);) {
+        if (!f->framework.at || matches(pf_str(x->id), pf_str(x->name), f->framework)) {
+            find_in_tasks(m, f, x, &x->task_order);
+            find_in_demands(m, f, x);
+            find_in_tasks(m, f, x, &x->ended);
+        }
+    }
+}
+
+static void find_offers(struct pf_master *m, struct find *f)
+{
+    struct pf_order_cursor c = {0};
+
+    for (const struct m_offer *o; (o = pf_order_next(&m->offer_order, &c)) && look(f);) {
         struct pf_str id = {o->id, o->id_len};
-        if (pf_str_has_prefix(id, s->text)) {
-            match_add(s, EntityKind_OFFER, id, (struct pf_str){NULL, 0}, o->framework,
-                      pf_sm_name(&o->sm));
+
+        if (pf_str_has_prefix(id, f->text)) {
+            add(m, f, &(struct Match__args){.kind = EntityKind_OFFER,
+                                            .id = id,
+                                            .framework_id = pf_str(o->framework->id),
+                                            .state = pf_str(pf_sm_name(&o->sm))});
         }
     }
 }
 
-static void task_add(struct search *s, const struct m_task *t)
-{
-    struct pf_msg summary = {t->summary.at, t->summary.len, &Task__desc};
-    match_add(s, EntityKind_TASK, (struct pf_str){t->id, t->id_len},
-              Task_name(Task__root(summary)), t->framework, TaskState__str((int)t->state));
-}
-
-static bool task_is_meant(const struct search *s, const struct m_task *t)
-{
-    struct pf_msg summary = {t->summary.at, t->summary.len, &Task__desc};
-    return is_meant(s, (struct pf_str){t->id, t->id_len}, Task_name(Task__root(summary)));
-}
-
-static void find_tasks_in(struct search *s, const struct m_framework *f)
-{
-    const struct pf_order *orders[] = {&f->task_order, &f->ended};
-    for (size_t i = 0; i < PF_ARRAY_LEN(orders); i++) {
-        struct pf_order_cursor c = {0};
-        const struct m_task *t;
-        while ((t = pf_order_next(orders[i], &c)) != NULL && search_visit(s)) {
-            if (task_is_meant(s, t)) {
-                task_add(s, t);
-            }
-        }
-    }
-}
-
-/* "FRAMEWORK/TASK": the framework by its id, or every one whose id or name this part is. */
-static bool framework_is_meant(const struct search *s, const struct m_framework *f)
-{
-    return s->framework.at == NULL || pf_str_has_prefix(pf_str(f->id), s->framework) ||
-           pf_str_eq(pf_str(f->name), s->framework);
-}
-
-static void find_tasks(struct search *s)
-{
-    /* The tasks of a run are called RUN.N: then one framework is enough to look at. */
-    const char *dot = s->framework.at == NULL && s->text.len > 0
-                          ? memchr(s->text.at, '.', s->text.len)
-                          : NULL;
-    if (dot != NULL) {
-        struct pf_str run = {s->text.at, (uint32_t)(dot - s->text.at)};
-        const struct m_framework *f = pf_map_get_str(&s->m->frameworks, run);
-        f = f != NULL ? f : pf_map_get_str(&s->m->completed_by_id, run);
-        const struct m_task *t = f != NULL ? pf_map_get_str(&f->tasks, s->text) : NULL;
-        if (t != NULL && !s->has_star) {
-            task_add(s, t);
-            return;
-        }
-        if (f != NULL) {
-            find_tasks_in(s, f);
-            return;
-        }
-    }
-    const struct pf_order *orders[] = {&s->m->framework_order, &s->m->completed};
-    for (size_t i = 0; i < PF_ARRAY_LEN(orders); i++) {
-        struct pf_order_cursor c = {0};
-        const struct m_framework *f;
-        while ((f = pf_order_next(orders[i], &c)) != NULL && search_visit(s)) {
-            if (framework_is_meant(s, f)) {
-                find_tasks_in(s, f);
-            }
-        }
-    }
-}
-
-static bool wants(const struct search *s, enum EntityKind kind)
-{
-    return s->kinds == 0 || (s->kinds & (UINT32_C(1) << kind)) != 0;
-}
-
-static void text_split(struct search *s, struct pf_str text)
+/* "f1/web*" -> framework "f1", text "web". */
+static void parse_text(struct pf_master *m, struct find *f, struct pf_str text)
 {
     if (text.len > 0 && text.at[text.len - 1] == '*') {
-        s->has_star = true;
-        text.len--;
+        text = pf_arena_strdup(pf_m_arena(m), (struct pf_str){text.at, text.len - 1});
     }
-    const char *slash = text.len > 0 ? memchr(text.at, '/', text.len) : NULL;
-    if (slash != NULL) {
-        s->framework = (struct pf_str){text.at, (uint32_t)(slash - text.at)};
-        text.len -= s->framework.len + 1;
-        text.at = slash + 1;
+    f->text = text;
+    for (uint32_t i = 0; i < text.len; i++) {
+        if (text.at[i] == '/') {
+            f->framework = (struct pf_str){text.at, i};
+            f->text = (struct pf_str){text.at + i + 1, text.len - i - 1};
+            return;
+        }
     }
-    s->text = text;
 }
 
-struct pf_ref pf_m_find(struct pf_master *m, struct Master_Call_Find call, struct pf_fb_builder *b)
+void pf_m_on_find(struct pf_master *m, const struct m_call *c)
 {
-    struct search s = {.m = m, .b = b, .n_visits = M_FIND_VISITS};
-    s.limit = Master_Call_Find_limit(call);
-    if (s.limit == 0 || s.limit > PF_PAGE_MAX) {
-        s.limit = PF_PAGE_MAX;
+    struct Master_Call_Find x = Master_Call_find(c->call);
+    uint32_t limit = Master_Call_Find_limit(x);
+    struct find f = {.call = c, .limit = limit > 0 && limit < PF_PAGE_MAX ? limit : FIND_DEFAULT};
+    bool is_task_only;
+
+    parse_text(m, &f, Master_Call_Find_text(x));
+    is_task_only = f.framework.at != NULL;
+    f.ref = pf_arena_alloc(pf_m_arena(m), f.limit * sizeof *f.ref);
+    (void)pf_m_builder(m);
+    if (is_asked(&f, EntityKind_FRAMEWORK) && !is_task_only) {
+        find_frameworks(m, &f, &m->framework_order);
     }
-    for (uint32_t i = 0; i < Master_Call_Find_kinds__len(call); i++) {
-        s.kinds |= UINT32_C(1) << ((unsigned)Master_Call_Find_kinds__at(call, i) & 31u);
+    if (is_asked(&f, EntityKind_AGENT) && !is_task_only) {
+        find_agents(m, &f);
     }
-    s.ref = pf_arena_alloc(pf_turn_arena(m->turn), (s.limit + 1) * sizeof *s.ref);
-    text_split(&s, Master_Call_Find_text(call));
-    bool is_plain = s.framework.at == NULL;
-    if (is_plain && wants(&s, EntityKind_FRAMEWORK)) {
-        find_frameworks(&s, &m->framework_order);
-        find_frameworks(&s, &m->completed);
+    if (is_asked(&f, EntityKind_OFFER) && !is_task_only) {
+        find_offers(m, &f);
     }
-    if (is_plain && wants(&s, EntityKind_AGENT)) {
-        find_agents(&s);
+    if (is_asked(&f, EntityKind_TASK)) {
+        find_tasks(m, &f, &m->framework_order);
+        find_tasks(m, &f, &m->completed);
     }
-    if (wants(&s, EntityKind_TASK)) {
-        find_tasks(&s);
+    if (is_asked(&f, EntityKind_FRAMEWORK) && !is_task_only) {
+        find_frameworks(m, &f, &m->completed);
     }
-    if (is_plain && wants(&s, EntityKind_OFFER)) {
-        find_offers(&s);
-    }
-    struct pf_ref found = Master_Response_Find__put(
-        b, &(struct Master_Response_Find__args){.matches = {s.ref, s.n}, .more = s.has_more});
-    return Master_Response__put(b, &(struct Master_Response__args){
-                                       .type = PF_OPT(Master_Response_Type_FIND), .find = found});
+    struct Master_Response_Find__args args = {.matches = {f.ref, f.n}, .more = f.more};
+
+    pf_m_respond(m, c,
+                 &(struct Master_Response__args){.type = PF_OPT(Master_Response_Type_FIND),
+                                                 .find = Master_Response_Find__put(m->b, &args)});
 }

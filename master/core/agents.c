@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See agents.h. */
+#include "master/core/agents.h"
+
+#include "common/base/alloc.h"
+#include "master/core/offers.h"
+#include "master/core/out.h"
+#include "master/core/tasks.h"
+
+struct m_agent *pf_m_agent_get(const struct pf_master *m, struct pf_str id)
+{
+    return id.len > 0 ? pf_map_get_str(&m->agents, id) : NULL;
+}
+
+struct m_agent *pf_m_agent_new(struct pf_master *m, struct pf_str id, enum m_agent_state state,
+                               const char *why)
+{
+    struct m_agent *a = PF_NEW(struct m_agent);
+
+    a->id = pf_strndup(id.at, id.len);
+    TAILQ_INIT(&a->tasks);
+    LIST_INIT(&a->links);
+    pf_m_text_set(&a->hostname, PF_STR(""));
+    pf_m_text_set(&a->address, PF_STR(""));
+    pf_m_text_set(&a->http_address, PF_STR(""));
+    pf_m_text_set(&a->version, PF_STR(""));
+    pf_m_text_set(&a->isolation, PF_STR(""));
+    pf_m_text_set(&a->task_user, PF_STR(""));
+    a->number = pf_order_add(&m->agent_order, a);
+    pf_map_put(&m->agents, a->id, id.len, a);
+    pf_sm_init(&a->sm, &pf_m_agent_table, state, a->id, why, &m->o.tracer);
+    m->n_recovered += state == M_AGENT_RECOVERED;
+    m->stats.n_agents++;
+    return a;
+}
+
+void pf_m_agent_move(struct pf_master *m, struct m_agent *a, enum m_agent_state next,
+                     const char *why)
+{
+    m->n_recovered -= a->sm.state == M_AGENT_RECOVERED;
+    m->stats.n_agents_registered -= a->sm.state == M_AGENT_REGISTERED;
+    m->stats.n_agents_registered += next == M_AGENT_REGISTERED;
+    pf_sm_move(&a->sm, next, a->id, why, &m->o.tracer);
+}
+
+/* A copy of our own, in a buffer of its own. */
+void pf_m_agent_set_info(struct pf_master *m, struct m_agent *a, struct AgentInfo info)
+{
+    struct pf_fb_builder *b = pf_m_builder(m);
+    struct pf_msg copy = AgentInfo__finish(b, AgentInfo__copy(b, info));
+
+    pf_m_blob_set(&a->info, pf_msg_bytes(copy));
+    pf_m_text_set(&a->hostname, AgentInfo_hostname(info));
+}
+
+void pf_m_agent_row(struct pf_master *m, struct pf_bytes key, struct Row_Agent row)
+{
+    struct pf_str id = {(const char *)key.at, key.len};
+    bool is_unreachable = Row_Agent_state(row) == AgentState_UNREACHABLE;
+    struct m_agent *a = pf_m_agent_new(
+        m, id, is_unreachable ? M_AGENT_UNREACHABLE : M_AGENT_RECOVERED, "row");
+
+    pf_m_agent_set_info(m, a, Row_Agent_info(row));
+    a->admitted_ms = Row_Agent_admitted_ms(row);
+    a->seen_ms = Row_Agent_unreachable_ms(row);
+}
+
+void pf_m_agent_put_row(struct pf_master *m, struct m_agent *a, enum AgentState state,
+                        int64_t unreachable_ms)
+{
+    struct pf_fb_builder *b = pf_m_builder(m);
+    struct Row_Agent__args args = {
+        .info = AgentInfo__copy(b, AgentInfo__from_bytes(m_blob_bytes(&a->info))),
+        .admitted_ms = a->admitted_ms,
+        .state = state,
+        .unreachable_ms = unreachable_ms};
+    struct pf_msg row = Row_Agent__finish(b, Row_Agent__put(b, &args));
+
+    pf_turn_put(m->turn, RegistryTable_AGENTS,
+                (struct pf_bytes){(const uint8_t *)a->id, (uint32_t)strlen(a->id)},
+                pf_msg_bytes(row));
+}
+
+void pf_m_agents_elected(struct pf_master *m)
+{
+    struct pf_order_cursor c = {0};
+
+    for (struct m_agent *a; (a = pf_order_next(&m->agent_order, &c));) {
+        if (a->sm.state == M_AGENT_RECOVERED) {
+            pf_heap_set(&m->agent_deadlines, &a->deadline, m->now_ms + m->o.recovery_ms);
+        }
+    }
+}
+
+/* --- the link --- */
+
+void pf_m_agent_link_down(struct pf_master *m, struct m_agent *a)
+{
+    PF_ASSERT(a->peer != NULL);
+    a->peer->agent = NULL;
+    a->peer = NULL;
+    a->seen_ms = m->wall_ms;
+    pf_m_agent_move(m, a, M_AGENT_DISCONNECTED, "link");
+    if (a->al) {
+        pf_al_agent_set_open(m->al, a->al, false);
+        pf_m_agent_rescind_offers(m, a);
+    }
+    pf_heap_set(&m->agent_deadlines, &a->deadline, m->now_ms + m->o.agent_unreachable_ms);
+}
+
+/* Its frameworks are told, beside what each of their tasks tells. */
+static void tell_failure(struct pf_master *m, struct m_agent *a)
+{
+    struct m_link *l;
+
+    LIST_FOREACH(l, &a->links, of_agent) {
+        struct pf_fb_builder *b = pf_m_builder(m);
+        struct pf_ref id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)});
+
+        pf_m_send_event(m, l->framework->peer,
+                        &(struct Scheduler_Event__args){
+                            .type = PF_OPT(Scheduler_Event_Type_FAILURE),
+                            .failure = Scheduler_Event_Failure__put(
+                                b, &(struct Scheduler_Event_Failure__args){.agent_id = id})});
+    }
+}
+
+void pf_m_agent_deadline(struct pf_master *m, struct m_agent *a)
+{
+    struct m_task *next;
+
+    pf_m_agent_move(m, a, M_AGENT_UNREACHABLE, "timeout");
+    pf_m_agent_put_row(m, a, AgentState_UNREACHABLE, m->wall_ms);
+    for (struct m_task *t = TAILQ_FIRST(&a->tasks); t; t = next) {
+        next = TAILQ_NEXT(t, of_agent);
+        pf_m_task_unreachable(m, t);
+    }
+    tell_failure(m, a);
+    if (a->al) {
+        pf_al_agent_remove(m->al, a->al);
+        a->al = NULL;
+    }
+}
+
+/* --- links between agents and frameworks --- */
+
+struct m_link *pf_m_link_need(struct pf_master *m, struct m_agent *a, struct m_framework *f)
+{
+    uint64_t key[2] = {a->number, f->number};
+    struct m_link *l = pf_map_get(&m->links, key, sizeof key);
+
+    if (!l) {
+        l = PF_NEW(struct m_link);
+        memcpy(l->key, key, sizeof key);
+        l->agent = a;
+        l->framework = f;
+        LIST_INSERT_HEAD(&a->links, l, of_agent);
+        LIST_INSERT_HEAD(&f->links, l, of_framework);
+        pf_map_put(&m->links, l->key, sizeof l->key, l);
+    }
+    return l;
+}
+
+void pf_m_link_free(struct pf_master *m, struct m_link *l)
+{
+    pf_map_del(&m->links, l->key, sizeof l->key);
+    LIST_REMOVE(l, of_agent);
+    LIST_REMOVE(l, of_framework);
+    pf_free(l);
+}
+
+void pf_m_agents_fini(struct pf_master *m)
+{
+    struct pf_order_cursor c = {0};
+
+    for (struct m_agent *a; (a = pf_order_next(&m->agent_order, &c));) {
+        while (!LIST_EMPTY(&a->links)) {
+            pf_m_link_free(m, LIST_FIRST(&a->links));
+        }
+        pf_m_blob_fini(&a->info);
+        pf_free(a->id);
+        pf_free(a->hostname);
+        pf_free(a->address);
+        pf_free(a->http_address);
+        pf_free(a->version);
+        pf_free(a->isolation);
+        pf_free(a->task_user);
+        pf_free(a);
+    }
+    pf_map_fini(&m->agents);
+    pf_map_fini(&m->links);
+    pf_order_fini(&m->agent_order);
+    pf_heap_fini(&m->agent_deadlines);
+}

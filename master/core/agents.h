@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Agents: admission, the link, reachability. Registration itself is in agents_register.c. */
+#ifndef PF_MASTER_CORE_AGENTS_H
+#define PF_MASTER_CORE_AGENTS_H
+
+#include "master/core/state.h"
+
+struct m_agent *pf_m_agent_get(const struct pf_master *m, struct pf_str id);
+/* A new one, by row or by registration; `state` is an initial one. */
+struct m_agent *pf_m_agent_new(struct pf_master *m, struct pf_str id, enum m_agent_state state,
+                               const char *why);
+void pf_m_agent_row(struct pf_master *m, struct pf_bytes key, struct Row_Agent row);
+void pf_m_agent_put_row(struct pf_master *m, struct m_agent *a, enum AgentState state,
+                        int64_t unreachable_ms);
+/* The leadership begins: recovered agents have `recovery_ms` to come back. */
+void pf_m_agents_elected(struct pf_master *m);
+void pf_m_agent_set_info(struct pf_master *m, struct m_agent *a, struct AgentInfo info);
+void pf_m_agent_move(struct pf_master *m, struct m_agent *a, enum m_agent_state next,
+                     const char *why);
+
+/* Its link broke, or is given up: offers go, tasks stay. */
+void pf_m_agent_link_down(struct pf_master *m, struct m_agent *a);
+void pf_m_agent_deadline(struct pf_master *m, struct m_agent *a);
+void pf_m_agents_fini(struct pf_master *m);
+
+/* Handlers of AgentRegister and AgentTasks. */
+void pf_m_on_agent_register(struct pf_master *m, struct m_peer *p, struct Envelope e);
+void pf_m_on_agent_tasks(struct pf_master *m, struct m_peer *p, struct Envelope e);
+
+/* "The agent knows the framework"; made if it is not there. */
+struct m_link *pf_m_link_need(struct pf_master *m, struct m_agent *a, struct m_framework *f);
+void pf_m_link_free(struct pf_master *m, struct m_link *l);
+
+#endif

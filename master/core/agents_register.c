@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An agent registers: who it is (AgentRegister), which frameworks and tasks it holds (AgentTasks, in
+ * batches), then it is admitted and offered. A refusal is a reply and the end of the link. */
+#include "master/core/agents.h"
+
+#include "common/base/alloc.h"
+#include "common/base/limits.h"
+#include "master/core/convert.h"
+#include "master/core/frameworks.h"
+#include "master/core/out.h"
+#include "master/core/tasks.h"
+
+PF_PRINTF(5, 6)
+static void refuse(struct pf_master *m, struct m_peer *p, uint64_t request_id, enum ReplyCode code,
+                   const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    struct pf_str text = pf_arena_vprintf(pf_m_arena(m), fmt, ap);
+
+    va_end(ap);
+    pf_m_reply(m, p, request_id, code, "%.*s", PF_STR_ARG(text));
+    if (request_id == 0) {
+        struct pf_fb_builder *b = pf_m_builder(m);
+
+        pf_m_send(m, p, Body_Goodbye, Goodbye__put(b, &(struct Goodbye__args){.reason = text}));
+    }
+    m->stats.bad_messages++;
+    if (p->agent) {
+        pf_m_agent_link_down(m, p->agent);
+    }
+    pf_m_close(m, p);
+}
+
+/* Is the registration about this cluster, this leadership and the peer that sends it? */
+static bool identity_is_fine(struct pf_master *m, struct m_peer *p, struct AgentRegister r,
+                             struct pf_str id, uint64_t request_id)
+{
+    struct pf_bytes incarnation = AgentRegister_incarnation(r);
+    const char *problem = pf_id_problem(id);
+
+    if (problem || !pf_str_eq(id, pf_str(p->hello_id))) {
+        refuse(m, p, request_id, ReplyCode_BAD_REQUEST, "agent id: %s",
+               problem ? problem : "differs from the one of the greeting");
+        return false;
+    }
+    if (incarnation.len == sizeof m->incarnation.b &&
+        memcmp(incarnation.at, m->incarnation.b, incarnation.len) != 0) {
+        struct pf_uuid theirs;
+        char text[PF_UUID_TEXT_LEN + 1];
+
+        memcpy(theirs.b, incarnation.at, sizeof theirs.b);
+        if (!pf_uuid_is_nil(theirs)) {
+            pf_uuid_format(theirs, text);
+            refuse(m, p, request_id, ReplyCode_FORBIDDEN,
+                   "the agent belongs to another cluster (incarnation %s)", text);
+            return false;
+        }
+    }
+    if (AgentRegister_epoch(r) > m->epoch) {
+        refuse(m, p, request_id, ReplyCode_CONFLICT, "the agent obeys epoch %llu, this is %llu",
+               (unsigned long long)AgentRegister_epoch(r), (unsigned long long)m->epoch);
+        return false;
+    }
+    return true;
+}
+
+static int read_total(struct AgentInfo info, struct pf_resources *total, struct pf_err *err)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < AgentInfo_resources__len(info); i++) {
+        rc = pf_m_resource_read(AgentInfo_resources__at(info, i), (struct pf_str){NULL, 0}, total,
+                                err);
+    }
+    if (rc == 0 && AgentInfo_attributes__len(info) > PF_ATTRIBUTES_MAX) {
+        rc = pf_err_set(err, PF_ELIMIT, "more than %d attributes", PF_ATTRIBUTES_MAX);
+    }
+    return rc;
+}
+
+/* Do the tasks it is known to run fit `total`? */
+static bool tasks_fit(const struct m_agent *a, const struct pf_resources *total)
+{
+    struct pf_resources left = pf_res_dup(total);
+    const struct m_task *t;
+    bool fits = true;
+
+    TAILQ_FOREACH(t, &a->tasks, of_agent) {
+        fits = fits && (!t->uses_resources || pf_res_contains(&left, &t->resources));
+        if (fits && t->uses_resources) {
+            pf_res_sub(&left, &t->resources);
+        }
+    }
+    pf_res_fini(&left);
+    return fits;
+}
+
+/* Makes what the allocator knows of it anew, with its tasks in it. */
+static void renew_al(struct pf_master *m, struct m_agent *a, const struct pf_resources *total)
+{
+    struct pf_al_attribute attribute[PF_ATTRIBUTES_MAX * 2];
+    struct AgentInfo info = AgentInfo__from_bytes(m_blob_bytes(&a->info));
+    struct m_task *t;
+
+    TAILQ_FOREACH(t, &a->tasks, of_agent) {
+        if (t->uses_resources) {
+            pf_al_unuse(m->al, a->al, t->framework->al, &t->resources);
+        }
+    }
+    if (a->al) {
+        pf_al_agent_remove(m->al, a->al);
+    }
+    a->al = pf_al_agent_add(
+        m->al, &(struct pf_al_agent_info){
+                   .id = pf_str(a->id),
+                   .hostname = pf_str(a->hostname),
+                   .total = total,
+                   .attribute = attribute,
+                   .n_attributes = pf_m_attributes_read(info, pf_m_arena(m), attribute,
+                                                        PF_ARRAY_LEN(attribute)),
+                   .traits = a->runs_as_root ? PF_AL_TRAIT_ROOT : 0,
+                   .number = a->number,
+                   .owner = a});
+    TAILQ_FOREACH(t, &a->tasks, of_agent) {
+        if (t->uses_resources) {
+            pf_al_use(m->al, a->al, t->framework->al, &t->resources);
+        }
+    }
+}
+
+static void set_particulars(struct pf_master *m, struct m_agent *a, struct AgentRegister r)
+{
+    pf_m_agent_set_info(m, a, AgentRegister_info(r));
+    pf_m_text_set(&a->address, AgentRegister_address(r));
+    pf_m_text_set(&a->http_address, AgentRegister_http_address(r));
+    pf_m_text_set(&a->version, AgentRegister_version(r));
+    pf_m_text_set(&a->isolation, AgentRegister_isolation(r));
+    pf_m_text_set(&a->task_user, AgentRegister_task_user(r));
+    a->pid = AgentRegister_pid(r);
+    a->runs_as_root = AgentRegister_runs_as_root(r);
+    a->allows_any_user = AgentRegister_allows_any_user(r);
+}
+
+/* The agent of this id with no link; NULL: refused. */
+static struct m_agent *agent_for(struct pf_master *m, struct m_peer *p, struct pf_str id,
+                                 uint64_t request_id)
+{
+    struct m_agent *a = pf_m_agent_get(m, id);
+
+    if (a && a->peer && a->peer != p) {
+        struct m_peer *old = a->peer;
+
+        if (old->instance[0] == '\0' || strcmp(old->instance, p->instance) != 0) {
+            refuse(m, p, request_id, ReplyCode_CONFLICT,
+                   "agent %s is registered already, from %s", a->id, a->address);
+            return NULL;
+        }
+        pf_m_agent_link_down(m, a); /* a newer link of the same process */
+        pf_m_close(m, old);
+    } else if (a && a->peer) {
+        pf_m_agent_link_down(m, a);
+    } else if (!a && m->agents.len >= PF_AGENTS_MAX) {
+        refuse(m, p, request_id, ReplyCode_TOO_MANY, "more than %d agents", PF_AGENTS_MAX);
+        return NULL;
+    }
+    if (!a) {
+        a = pf_m_agent_new(m, id, M_AGENT_REGISTERING, "admitted");
+        a->admitted_ms = m->wall_ms;
+    }
+    return a;
+}
+
+void pf_m_on_agent_register(struct pf_master *m, struct m_peer *p, struct Envelope e)
+{
+    struct AgentRegister r = Envelope_body_as_AgentRegister(e);
+    struct AgentInfo info = AgentRegister_info(r);
+    struct pf_str id = AgentID_value(AgentInfo_id(info));
+    uint64_t request_id = Envelope_request_id(e);
+    struct pf_resources total = {0};
+    struct pf_err err = {0};
+    struct m_agent *a = NULL;
+
+    if (!identity_is_fine(m, p, r, id, request_id)) {
+        return;
+    }
+    if (p->agent && !pf_str_eq(id, pf_str(p->agent->id))) {
+        refuse(m, p, request_id, ReplyCode_BAD_REQUEST, "this link registered another agent");
+    } else if (read_total(info, &total, &err) < 0) {
+        refuse(m, p, request_id, ReplyCode_BAD_REQUEST, "agent resources: %s", err.msg);
+    } else {
+        a = agent_for(m, p, id, request_id);
+    }
+    if (a && !tasks_fit(a, &total)) {
+        refuse(m, p, request_id, ReplyCode_CONFLICT,
+               "the agent's resources are less than its tasks use");
+        a = NULL;
+    }
+    if (a) {
+        bool is_new = a->sm.state == M_AGENT_REGISTERING;
+        bool was_unreachable = a->sm.state == M_AGENT_UNREACHABLE;
+
+        if (!is_new) {
+            pf_m_agent_move(m, a, M_AGENT_REGISTERING, "register");
+        }
+        pf_heap_remove(&m->agent_deadlines, &a->deadline);
+        struct m_blob before = a->info;
+
+        a->info = (struct m_blob){0};
+        set_particulars(m, a, r);
+        renew_al(m, a, &total);
+        a->peer = p;
+        p->agent = a;
+        a->request_id = request_id;
+        a->registration++;
+        if (is_new || was_unreachable || before.len != a->info.len ||
+            memcmp(before.at, a->info.at, before.len) != 0) {
+            pf_m_agent_put_row(m, a, AgentState_REGISTERED, 0);
+        }
+        pf_m_blob_fini(&before);
+        while (!LIST_EMPTY(&a->links)) {
+            pf_m_link_free(m, LIST_FIRST(&a->links));
+        }
+    }
+    pf_res_fini(&total);
+}
+
+/* --- its frameworks and tasks --- */
+
+/* False: the registration was refused. */
+static bool learn_framework(struct pf_master *m, struct m_agent *a, struct AgentFramework x)
+{
+    struct pf_str id = AgentFramework_framework_id(x);
+    struct m_framework *f = pf_m_framework_get(m, id);
+
+    if (!f && pf_m_framework_completed(m, id)) {
+        pf_m_send_teardown(m, a, id);
+        return true;
+    }
+    if (!f && (pf_id_problem(id) || AgentFramework_info__bytes(x).len == 0 ||
+               m->frameworks.len >= PF_FRAMEWORKS_MAX)) {
+        refuse(m, a->peer, a->request_id, ReplyCode_BAD_REQUEST,
+               "framework \"%.*s\" of the agent cannot be taken over", PF_STR_ARG(id));
+        return false;
+    }
+    if (!f) {
+        f = pf_m_framework_learn(m, id, AgentFramework_info__bytes(x));
+    }
+    (void)pf_m_link_need(m, a, f);
+    return true;
+}
+
+static void register_finish(struct pf_master *m, struct m_agent *a)
+{
+    struct m_task *next;
+    struct pf_fb_builder *b;
+
+    for (struct m_task *t = TAILQ_FIRST(&a->tasks); t; t = next) {
+        next = TAILQ_NEXT(t, of_agent);
+        if (t->registration != a->registration) {
+            pf_m_task_missing(m, t);
+        }
+    }
+    if (a->registered_ms == 0) {
+        a->registered_ms = m->wall_ms;
+    } else {
+        a->reregistered_ms = m->wall_ms;
+    }
+    a->seen_ms = m->wall_ms;
+    pf_m_agent_move(m, a, M_AGENT_REGISTERED, "tasks");
+    b = pf_m_builder(m);
+    struct pf_ref body =
+        AgentRegistered__put(b, &(struct AgentRegistered__args){.agent_id = pf_str(a->id)});
+
+    if (a->request_id > 0) {
+        pf_m_reply_body(m, a->peer, a->request_id, Body_AgentRegistered, body);
+        a->request_id = 0;
+    } else {
+        pf_m_send(m, a->peer, Body_AgentRegistered, body);
+    }
+    for (struct m_task *t = TAILQ_FIRST(&a->tasks); t; t = TAILQ_NEXT(t, of_agent)) {
+        if (t->has_kill && !t->is_ended) {
+            pf_m_send_kill(m, t);
+        }
+    }
+    pf_al_agent_set_open(m->al, a->al, true);
+}
+
+void pf_m_on_agent_tasks(struct pf_master *m, struct m_peer *p, struct Envelope e)
+{
+    struct AgentTasks x = Envelope_body_as_AgentTasks(e);
+    struct m_agent *a = p->agent;
+    uint64_t request_id = Envelope_request_id(e);
+    struct pf_err err = {0};
+
+    if (!a || a->sm.state != M_AGENT_REGISTERING) {
+        m->stats.bad_messages++;
+        pf_m_reply(m, p, request_id, ReplyCode_CONFLICT, "the agent is not registering");
+        return;
+    }
+    for (uint32_t i = 0; i < AgentTasks_frameworks__len(x); i++) {
+        if (!learn_framework(m, a, AgentTasks_frameworks__at(x, i))) {
+            return;
+        }
+    }
+    for (uint32_t i = 0; i < AgentTasks_tasks__len(x); i++) {
+        if (pf_m_task_learn(m, a, AgentTasks_tasks__at(x, i), &err) < 0) {
+            refuse(m, p, a->request_id > 0 ? a->request_id : request_id, ReplyCode_BAD_REQUEST,
+                   "%s", err.msg);
+            return;
+        }
+    }
+    if (AgentTasks_last(x)) {
+        register_finish(m, a);
+    }
+    pf_m_reply(m, p, request_id, ReplyCode_OK, "%s", "");
+}

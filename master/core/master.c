@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The door: events in, each to its handler by table; allocation at the end of a step that calls for
+ * it, else at the next deadline. */
+#include "master/core/master.h"
+
+#include <string.h>
+#include "common/base/alloc.h"
+#include "master/core/agents.h"
+#include "master/core/demand.h"
+#include "master/core/frameworks.h"
+#include "master/core/offers.h"
+#include "master/core/operator.h"
+#include "master/core/out.h"
+#include "master/core/peers.h"
+#include "master/core/reconcile.h"
+#include "master/core/state.h"
+#include "master/core/tasks.h"
+
+enum { FORMAT = 1 };
+
+/* --- life --- */
+
+static void options_copy(struct pf_master_options *to, const struct pf_master_options *from)
+{
+    *to = *from;
+    to->instance = pf_strdup(from->instance ? from->instance : "");
+    to->cluster = pf_strdup(from->cluster ? from->cluster : "");
+    to->address = pf_strdup(from->address ? from->address : "");
+    to->http_address = pf_strdup(from->http_address ? from->http_address : "");
+    to->hostname = pf_strdup(from->hostname ? from->hostname : "");
+    to->task_user = pf_strdup(from->task_user ? from->task_user : "nobody");
+}
+
+struct pf_master *pf_master_create(const struct pf_master_options *options)
+{
+    struct pf_master *m = PF_NEW(struct pf_master);
+
+    PF_ASSERT(options->agent_unreachable_ms > 0);
+    options_copy(&m->o, options);
+    pf_rng_seed(&m->rng, options->seed);
+    m->peers.seed = pf_rng_next(&m->rng);
+    m->agents.seed = pf_rng_next(&m->rng);
+    m->frameworks.seed = pf_rng_next(&m->rng);
+    m->completed_by_id.seed = pf_rng_next(&m->rng);
+    m->offers.seed = pf_rng_next(&m->rng);
+    m->links.seed = pf_rng_next(&m->rng);
+    m->al = pf_allocator_create(pf_rng_next(&m->rng));
+    TAILQ_INIT(&m->woken);
+    TAILQ_INIT(&m->with_fresh);
+    TAILQ_INIT(&m->unsettled);
+    return m;
+}
+
+/* What the allocator holds goes with it; here only what refers to it. */
+static void offers_fini(struct pf_master *m)
+{
+    struct pf_order_cursor c = {0};
+
+    for (struct m_offer *o; (o = pf_order_next(&m->offer_order, &c));) {
+        pf_al_hold_end(m->al, o->hold, NULL, 0);
+        TAILQ_REMOVE(&o->framework->offers, o, of_framework);
+        pf_free(o);
+    }
+    pf_order_fini(&m->offer_order);
+    pf_map_fini(&m->offers);
+    pf_heap_fini(&m->offer_deadlines);
+}
+
+void pf_master_destroy(struct pf_master *m)
+{
+    if (!m) {
+        return;
+    }
+    m->turn = NULL;
+    offers_fini(m);
+    pf_m_peers_fini(m);
+    pf_m_frameworks_fini(m);
+    pf_m_agents_fini(m);
+    pf_heap_fini(&m->demand_deadlines);
+    pf_allocator_destroy(m->al);
+    pf_free((char *)(uintptr_t)m->o.instance);
+    pf_free((char *)(uintptr_t)m->o.cluster);
+    pf_free((char *)(uintptr_t)m->o.address);
+    pf_free((char *)(uintptr_t)m->o.http_address);
+    pf_free((char *)(uintptr_t)m->o.hostname);
+    pf_free((char *)(uintptr_t)m->o.task_user);
+    pf_free(m);
+}
+
+/* --- rows and leadership --- */
+
+static void on_row(struct pf_master *m, const struct pf_master_event *ev)
+{
+    PF_ASSERT(!m->is_leading);
+    switch ((enum RegistryTable)ev->row.table) {
+    case RegistryTable_AGENTS: pf_m_agent_row(m, ev->row.key, Row_Agent__root(ev->row.row)); return;
+    case RegistryTable_FRAMEWORKS:
+        pf_m_framework_row(m, ev->row.key, Row_Framework__root(ev->row.row));
+        return;
+    case RegistryTable_META: /* the caller knows it: it says so with ELECTED */
+    case RegistryTable_NONE: return;
+    }
+}
+
+static void on_elected(struct pf_master *m, const struct pf_master_event *ev)
+{
+    struct pf_fb_builder *b;
+    struct pf_msg row;
+
+    PF_ASSERT(!m->is_leading);
+    m->is_leading = true;
+    m->incarnation = ev->elected.incarnation;
+    m->epoch = ev->elected.epoch;
+    m->stats.epoch = m->epoch;
+    m->elected_wall_ms = m->wall_ms;
+    b = pf_m_builder(m);
+    row = Row_Registry__finish(
+        b, Row_Registry__put(
+               b, &(struct Row_Registry__args){
+                      .incarnation = {m->incarnation.b, sizeof m->incarnation.b},
+                      .epoch = m->epoch,
+                      .format = FORMAT,
+                      .cluster = pf_str(m->o.cluster)}));
+    pf_turn_put(m->turn, RegistryTable_META,
+                (struct pf_bytes){(const uint8_t *)"registry", 8}, pf_msg_bytes(row));
+    pf_m_agents_elected(m);
+    pf_m_frameworks_elected(m);
+}
+
+/* --- messages --- */
+
+typedef void call_handler(struct pf_master *m, struct m_peer *p, struct Scheduler_Call call,
+                          uint64_t request_id);
+
+static void on_teardown(struct pf_master *m, struct m_peer *p, struct Scheduler_Call call,
+                        uint64_t request_id)
+{
+    (void)call;
+    pf_m_reply(m, p, request_id, ReplyCode_ACCEPTED, "%s", "");
+    pf_m_framework_remove(m, p->framework, "teardown", NULL);
+}
+
+static const struct {
+    enum Scheduler_Call_Type type;
+    bool (*has_part)(struct Scheduler_Call call); /* NULL: needs none */
+    call_handler *handle;
+} calls[] = {
+    {Scheduler_Call_Type_SUBSCRIBE, Scheduler_Call__has_subscribe, pf_m_on_subscribe},
+    {Scheduler_Call_Type_TEARDOWN, NULL, on_teardown},
+    {Scheduler_Call_Type_ACCEPT, Scheduler_Call__has_accept, pf_m_on_accept},
+    {Scheduler_Call_Type_DECLINE, Scheduler_Call__has_decline, pf_m_on_decline},
+    {Scheduler_Call_Type_REVIVE, NULL, pf_m_on_revive},
+    {Scheduler_Call_Type_SUPPRESS, NULL, pf_m_on_suppress},
+    {Scheduler_Call_Type_KILL, Scheduler_Call__has_kill, pf_m_on_kill},
+    {Scheduler_Call_Type_ACKNOWLEDGE, Scheduler_Call__has_acknowledge, pf_m_on_acknowledge},
+    {Scheduler_Call_Type_RECONCILE, Scheduler_Call__has_reconcile, pf_m_on_reconcile},
+    {Scheduler_Call_Type_DEMAND, Scheduler_Call__has_demand, pf_m_on_demand},
+};
+
+/* Is the call from the framework's own, present scheduler? */
+static bool is_subscribed(struct pf_master *m, struct m_peer *p, struct Scheduler_Call call,
+                          uint64_t request_id)
+{
+    struct pf_str id = FrameworkID_value(Scheduler_Call_framework_id(call));
+
+    if (!p->framework) {
+        m->stats.bad_messages++;
+        pf_m_reply(m, p, request_id, ReplyCode_NOT_SUBSCRIBED, "Framework is not subscribed");
+        return false;
+    }
+    if (id.len > 0 && !pf_str_is(id, p->framework->id)) {
+        m->stats.bad_messages++;
+        pf_m_reply(m, p, request_id, ReplyCode_FORBIDDEN, "this link is subscribed as framework %s",
+                   p->framework->id);
+        return false;
+    }
+    return true;
+}
+
+static void on_scheduler_call(struct pf_master *m, struct m_peer *p, struct Envelope e)
+{
+    struct Scheduler_Call call = Envelope_body_as_Scheduler_Call(e);
+    enum Scheduler_Call_Type type = Scheduler_Call_type(call);
+    uint64_t request_id = Envelope_request_id(e);
+
+    for (size_t i = 0; i < PF_ARRAY_LEN(calls); i++) {
+        if (calls[i].type != type || !Scheduler_Call__has_type(call)) {
+            continue;
+        }
+        if (calls[i].has_part && !calls[i].has_part(call)) {
+            m->stats.bad_messages++;
+            pf_m_reply(m, p, request_id, ReplyCode_BAD_REQUEST, "call %s lacks its part",
+                       Scheduler_Call_Type__str(type));
+        } else if (type == Scheduler_Call_Type_SUBSCRIBE ||
+                   is_subscribed(m, p, call, request_id)) {
+            calls[i].handle(m, p, call, request_id);
+        }
+        return;
+    }
+    const char *name = Scheduler_Call_Type__str(type);
+
+    m->stats.bad_messages++;
+    pf_m_reply(m, p, request_id, ReplyCode_UNSUPPORTED, "call %s is not supported",
+               name ? name : "of an unknown type");
+}
+
+#define KIND(k) (1u << PeerKind_##k)
+
+static const struct {
+    enum Body body;
+    uint32_t kinds;   /* of peers that may send it */
+    bool needs_trust; /* the key */
+    void (*handle)(struct pf_master *m, struct m_peer *p, struct Envelope e);
+} bodies[] = {
+    {Body_AgentUpdate, KIND(AGENT), true, pf_m_on_agent_update},
+    {Body_AgentRegister, KIND(AGENT), true, pf_m_on_agent_register},
+    {Body_AgentTasks, KIND(AGENT), true, pf_m_on_agent_tasks},
+    {Body_Scheduler_Call, KIND(SCHEDULER), false, on_scheduler_call},
+    {Body_Master_Call, KIND(OPERATOR) | KIND(SCHEDULER) | KIND(AGENT) | KIND(MASTER), false,
+     pf_m_on_master_call},
+};
+
+static void on_message(struct pf_master *m, uint64_t peer, struct pf_msg message)
+{
+    struct Envelope e = Envelope__root(message);
+    struct m_peer *p = pf_m_peer_get(m, peer);
+    enum Body body = Envelope_body_type(e);
+
+    if (!p || body == Body_Heartbeat || Envelope_is_reply(e)) {
+        return; /* closed, or of no interest here */
+    }
+    if (!m->is_leading) {
+        pf_m_reply(m, p, Envelope_request_id(e), ReplyCode_UNAVAILABLE,
+                   "this master does not lead yet");
+        return;
+    }
+    for (size_t i = 0; i < PF_ARRAY_LEN(bodies); i++) {
+        if (bodies[i].body != body) {
+            continue;
+        }
+        if ((bodies[i].kinds & (1u << p->kind)) == 0) {
+            m->stats.bad_messages++;
+            pf_m_reply(m, p, Envelope_request_id(e), ReplyCode_BAD_REQUEST,
+                       "this kind of peer may not send that");
+        } else if (bodies[i].needs_trust && !p->is_trusted) {
+            m->stats.bad_messages++;
+            pf_m_reply(m, p, Envelope_request_id(e), ReplyCode_FORBIDDEN,
+                       "that needs the cluster's key");
+        } else {
+            bodies[i].handle(m, p, e);
+        }
+        return;
+    }
+    m->stats.bad_messages++;
+    pf_m_reply(m, p, Envelope_request_id(e), ReplyCode_UNSUPPORTED,
+               "a master does not understand this message");
+}
+
+/* --- time --- */
+
+/* One deadline each that has come; false: none. */
+static bool one_deadline(struct pf_master *m)
+{
+    struct pf_heap_node *n;
+
+    if ((n = pf_heap_first(&m->offer_deadlines)) && n->key <= m->now_ms) {
+        pf_m_offer_deadline(m, PF_CONTAINER(n, struct m_offer, deadline));
+        return true;
+    }
+    if ((n = pf_heap_first(&m->framework_deadlines)) && n->key <= m->now_ms) {
+        pf_m_framework_deadline(m, PF_CONTAINER(n, struct m_framework, deadline));
+        return true;
+    }
+    if ((n = pf_heap_first(&m->agent_deadlines)) && n->key <= m->now_ms) {
+        pf_heap_remove(&m->agent_deadlines, n);
+        pf_m_agent_deadline(m, PF_CONTAINER(n, struct m_agent, deadline));
+        return true;
+    }
+    return false;
+}
+
+enum { DEADLINES_PER_STEP = 256, SCANS_PER_STEP = 4 };
+
+static void on_deadline(struct pf_master *m)
+{
+    struct pf_heap_node *n;
+    uint32_t left = DEADLINES_PER_STEP;
+
+    while (left > 0 && one_deadline(m)) {
+        left--;
+    }
+    for (uint32_t i = 0; i < SCANS_PER_STEP; i++) {
+        n = pf_heap_first(&m->demand_deadlines);
+        if (!n || n->key > m->now_ms) {
+            break;
+        }
+        pf_heap_remove(&m->demand_deadlines, n);
+        pf_m_demand_deadline(m, PF_CONTAINER(n, struct m_demand, deadline));
+    }
+    if (pf_allocator_is_due(m->al) || pf_allocator_deadline(m->al) <= m->now_ms) {
+        m->allocates_now = true;
+    }
+}
+
+int64_t pf_master_deadline(const struct pf_master *m)
+{
+    const struct pf_heap *heaps[] = {&m->offer_deadlines, &m->framework_deadlines,
+                                     &m->agent_deadlines, &m->demand_deadlines};
+    int64_t at = pf_allocator_deadline(m->al);
+
+    if (!m->is_leading) {
+        return INT64_MAX;
+    }
+    for (size_t i = 0; i < PF_ARRAY_LEN(heaps); i++) {
+        const struct pf_heap_node *n = pf_heap_first(heaps[i]);
+
+        at = n && n->key < at ? n->key : at;
+    }
+    return pf_allocator_is_due(m->al) && m->now_ms < at ? m->now_ms : at;
+}
+
+/* --- the door --- */
+
+void pf_master_step(struct pf_master *m, const struct pf_master_event *ev, struct pf_turn *turn)
+{
+    m->turn = turn;
+    m->now_ms = ev->now_ms > m->now_ms ? ev->now_ms : m->now_ms;
+    m->wall_ms = ev->wall_ms;
+    if (m->started_wall_ms == 0) {
+        m->started_wall_ms = ev->wall_ms;
+    }
+    switch (ev->type) {
+    case PF_MASTER_ROW: on_row(m, ev); break;
+    case PF_MASTER_ELECTED: on_elected(m, ev); break;
+    case PF_MASTER_PEER_UP:
+        pf_m_peer_up(m, ev->peer, ev->peer_up.hello, ev->peer_up.trusted);
+        break;
+    case PF_MASTER_PEER_DOWN: pf_m_peer_down(m, ev->peer); break;
+    case PF_MASTER_MESSAGE: on_message(m, ev->peer, ev->message); break;
+    case PF_MASTER_DEADLINE: on_deadline(m); break;
+    }
+    if (m->allocates_now) {
+        m->allocates_now = false;
+        pf_m_allocate(m);
+    }
+    pf_m_answer_woken(m);
+    m->turn = NULL;
+    m->b = NULL;
+}
+
+void pf_master_stats(const struct pf_master *m, struct pf_master_stats *out)
+{
+    *out = m->stats;
+    out->n_watchers = m->n_waits;
+}

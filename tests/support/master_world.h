@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A master core with its turns and an image of durable rows, driven by JSON messages: for scenarios.
+ * Peers are numbers. What is sent to each is kept in order as JSON; moves of the state machines are
+ * kept as trace lines. pf_master_check runs after each step. */
+#ifndef PF_TESTS_SUPPORT_MASTER_WORLD_H
+#define PF_TESTS_SUPPORT_MASTER_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/base/buf.h"
+#include "master/core/master.h"
+
+struct mw;
+
+struct mw *mw_create(void);
+void mw_destroy(struct mw *w);
+/* Options of the next boot; change between mw_create and mw_boot. */
+struct pf_master_options *mw_options(struct mw *w);
+struct pf_master *mw_core(struct mw *w);
+
+/* Makes the core, gives it the rows of the image, elects it with the next epoch. */
+void mw_boot(struct mw *w);
+/* The process is gone: what is durable stays, links and all else go. */
+void mw_crash(struct mw *w);
+/* Holds batches back from now on: nothing becomes durable until mw_store_go. */
+void mw_store_hold(struct mw *w);
+void mw_store_go(struct mw *w);
+
+/* `hello`: more fields of the Hello, as JSON members ("'instance':'i1'"), or "". */
+void mw_up(struct mw *w, uint64_t peer, const char *kind, bool is_trusted, const char *hello);
+void mw_down(struct mw *w, uint64_t peer);
+/* The JSON of the envelope's fields: "'request_id':1,'body':{'Master_Call':{...}}". */
+void mw_send(struct mw *w, uint64_t peer, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Time passes; deadlines are served on the way. */
+void mw_pass(struct mw *w, int64_t ms);
+
+/* The next message to the peer as JSON, NULL: none. Borrowed until the next call. "CLOSED" stands for
+ * the end of the link. */
+const char *mw_next(struct mw *w, uint64_t peer);
+/* The next message must hold every one of these fragments (' stands for "); NULL ends the list. */
+void mw_expect(struct mw *w, uint64_t peer, ...) __attribute__((sentinel));
+void mw_expect_nothing(struct mw *w, uint64_t peer);
+void mw_drop(struct mw *w, uint64_t peer); /* what is there is of no interest */
+/* Everything traced since the last call equals this: "offer o11 open->accepted accept\n...". */
+void mw_expect_trace(struct mw *w, const char *expected);
+void mw_drop_trace(struct mw *w);
+/* All effects so far, for comparing two runs. Borrowed. */
+const struct pf_buf *mw_log(const struct mw *w);
+
+/* The text of a field of the last mw_next()/mw_expect(): the value behind "key": of its first
+ * appearance. Lives until the world's end. */
+const char *mw_field(struct mw *w, const char *key);
+
+/* --- stories in one call --- */
+/* Agent `id` (a uuid text is best) registers with these resources and no tasks. */
+void mw_agent(struct mw *w, uint64_t peer, const char *id, const char *resources,
+              const char *attributes);
+/* JSON of a resource list: "cpus:1;mem:64;ports:[1-2]". Lives until the world's end. */
+const char *mw_res(struct mw *w, const char *text);
+/* SUBSCRIBE by a new peer; `more`: members of the call, e.g. "'has_demands':true". Returns the id;
+ * SUBSCRIBED was taken. */
+const char *mw_framework(struct mw *w, uint64_t peer, const char *info, const char *more);
+/* A TaskInfo. */
+const char *mw_task(struct mw *w, const char *task_id, const char *agent_id,
+                    const char *resources);
+
+#define MW_A1 "00000000-0000-4000-8000-0000000000a1"
+#define MW_A2 "00000000-0000-4000-8000-0000000000a2"
+#define MW_A3 "00000000-0000-4000-8000-0000000000a3"
+
+#endif
