@@ -52,7 +52,7 @@ static void on_process(void *ctx, struct pf_msg process)
     struct pf_str stage = LauncherProcess_stage(p);
 
     assert_memory_equal(LauncherProcess_uuid(p).at, launch.b, sizeof launch.b);
-    w->state = LauncherProcess_state(p);
+    w->state = (int)LauncherProcess_state(p);
     w->wait_status = LauncherProcess_wait_status(p);
     w->error = LauncherProcess_error(p);
     (void)snprintf(w->stage, sizeof w->stage, "%.*s", PF_STR_ARG(stage));
