@@ -257,8 +257,10 @@ static int boot_lead(struct masterd *d, struct pf_err *err)
     ev.elected.incarnation = d->incarnation;
     ev.elected.epoch = d->epoch;
     core_step(d, &ev);
+    bool may_wait = false; /* nothing wakes the first turn, which begins to store */
     do {
-        rc = pf_loop_turn(d->loop, true, err);
+        rc = pf_loop_turn(d->loop, may_wait, err);
+        may_wait = true;
     } while (rc == 0 && d->failure.code == 0 && !pf_engine_is_idle(d->engine));
     if (rc == 0 && d->failure.code != 0) {
         *err = d->failure;
