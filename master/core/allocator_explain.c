@@ -16,20 +16,37 @@ static const struct pf_al_hold *oldest_hold(const struct pf_al_agent *a,
     return oldest;
 }
 
-/* Would `need` fit if all holds of others were given back? */
-static bool fits_without_holds(const struct pf_al_want *w, const struct pf_al_agent *a)
+/* What is free, and what others hold in offers. */
+static void free_without_holds(const struct pf_al_want *w, const struct pf_al_agent *a,
+                               struct pf_resources *out)
 {
-    struct pf_resources all = pf_res_dup(&a->free);
-    bool fits;
-
+    *out = pf_res_dup(&a->free);
     for (const struct pf_al_hold *h = a->holds; h; h = h->next) {
         if (h->framework != w->framework) {
-            pf_res_add(&all, &h->resources);
+            pf_res_add(out, &h->resources);
         }
     }
-    fits = pf_al_fit(&all, &w->need, 1) > 0;
-    pf_res_fini(&all);
-    return fits;
+}
+
+/* Its total would do: who has it? */
+static void classify_taken(const struct pf_al_want *w, const struct pf_al_agent *a,
+                           struct pf_al_cause *cause)
+{
+    struct pf_resources without_holds;
+    const struct pf_al_hold *h = oldest_hold(a, w->framework);
+
+    free_without_holds(w, a, &without_holds);
+    cause->resource = pf_res_shortage(&without_holds, &w->need, &cause->short_milli);
+    if (cause->resource) {
+        cause->reason = PF_AL_IN_USE;
+    } else if (h) {
+        cause->reason = PF_AL_HELD;
+        cause->holder = h->framework->number;
+        cause->since_ms = h->since_ms;
+    } else {
+        cause->reason = PF_AL_FAIR_SHARE;
+    }
+    pf_res_fini(&without_holds);
 }
 
 static struct pf_al_cause classify(const struct pf_allocator *al, const struct pf_al_want *w,
@@ -39,7 +56,6 @@ static struct pf_al_cause classify(const struct pf_allocator *al, const struct p
     const struct pf_al_filter *filter = pf_al_filter_find(al, w->framework, a);
     int64_t lacking;
     uint32_t broken = pf_al_broken_constraint(w, a);
-    const struct pf_al_hold *h;
 
     cause.resource = pf_res_shortage(&a->total, &w->need, &cause.short_milli);
     if (cause.resource) {
@@ -54,13 +70,8 @@ static struct pf_al_cause classify(const struct pf_allocator *al, const struct p
         cause.reason = PF_AL_FILTERED;
     } else if (pf_al_fit(&a->free, &w->need, 1) > 0) {
         cause.reason = PF_AL_FAIR_SHARE;
-    } else if ((h = oldest_hold(a, w->framework)) != NULL && fits_without_holds(w, a)) {
-        cause.reason = PF_AL_HELD;
-        cause.holder = h->framework->number;
-        cause.since_ms = h->since_ms;
     } else {
-        cause.reason = PF_AL_IN_USE;
-        cause.resource = pf_res_shortage(&a->free, &w->need, &cause.short_milli);
+        classify_taken(w, a, &cause);
     }
     return cause;
 }

@@ -10,7 +10,7 @@
 #include "master/core/out.h"
 
 enum { FILTER_DEFAULT_MS = 5000 };
-#define FILTER_MAX_MS INT64_C(31536000000) /* 365 days */
+#define FILTER_MAX_S 31536000.0 /* 365 days */
 
 struct m_offer *pf_m_offer_get(const struct pf_master *m, struct pf_str id)
 {
@@ -215,13 +215,13 @@ void pf_m_allocate(struct pf_master *m)
 
 int64_t pf_m_filter_ms(struct Filters filters, bool has_filters)
 {
+    double seconds = Filters_refuse_seconds(filters);
     int64_t ms;
 
-    if (!has_filters || !Filters__has_refuse_seconds(filters) ||
-        pf_milli_from_double(Filters_refuse_seconds(filters), &ms, NULL) < 0) {
-        return FILTER_DEFAULT_MS;
+    if (has_filters && seconds > FILTER_MAX_S) {
+        return (int64_t)FILTER_MAX_S * 1000;
     }
-    return ms < FILTER_MAX_MS ? ms : FILTER_MAX_MS;
+    return has_filters && pf_milli_from_double(seconds, &ms, NULL) == 0 ? ms : FILTER_DEFAULT_MS;
 }
 
 void pf_m_on_decline(struct pf_master *m, struct m_peer *p, struct Scheduler_Call call,

@@ -16,6 +16,7 @@ enum { PEERS_MAX = 64, TEXTS_MAX = 4096 };
 
 struct inbox {
     uint64_t peer;
+    bool is_up;
     struct pf_ptrs messages; /* owned texts */
     char *last;
 };
@@ -94,6 +95,11 @@ static struct inbox *inbox_of(struct mw *w, uint64_t peer)
     assert_true(w->n_inboxes < PEERS_MAX);
     w->inbox[w->n_inboxes].peer = peer;
     return &w->inbox[w->n_inboxes++];
+}
+
+static bool is_up(struct mw *w, uint64_t peer)
+{
+    return inbox_of(w, peer)->is_up;
 }
 
 static void inbox_clear(struct inbox *in)
@@ -252,6 +258,7 @@ void mw_up(struct mw *w, uint64_t peer, const char *kind, bool is_trusted, const
     pf_buf_printf(&text, "{'body':{'Hello':{'kind':'%s'%s%s}}}", kind, hello[0] ? "," : "", hello);
     ev.peer_up.hello = test_msg(&b, &Envelope__desc, pf_buf_cstr(&text));
     ev.peer_up.trusted = is_trusted;
+    inbox_of(w, peer)->is_up = true;
     step(w, &ev);
     settle(w);
     pf_buf_fini(&text);
@@ -261,6 +268,7 @@ void mw_up(struct mw *w, uint64_t peer, const char *kind, bool is_trusted, const
 void mw_down(struct mw *w, uint64_t peer)
 {
     pf_turns_forget_peer(w->turns, peer);
+    inbox_of(w, peer)->is_up = false;
     step(w, &(struct pf_master_event){.type = PF_MASTER_PEER_DOWN, .peer = peer});
     settle(w);
 }
@@ -487,4 +495,69 @@ const char *mw_task(struct mw *w, const char *task_id, const char *agent_id, con
 
     pf_buf_fini(&out);
     return keep(w, json);
+}
+
+void mw_accept(struct mw *w, uint64_t peer, const char *offer, const char *tasks, const char *more)
+{
+    mw_call(w, peer, "ACCEPT",
+            "'accept':{'offer_ids':[{'value':'%s'}],'operations':[{'type':'LAUNCH','launch':{"
+            "'task_infos':[%s]}}]%s%s}",
+            offer, tasks, more[0] ? "," : "", more);
+}
+
+const char *mw_uuid(struct mw *w, unsigned n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char text[] = "AAAAAAAAAAAAAAAAAAAAAA==";
+
+    assert_true(n < 64);
+    text[20] = digits[n >> 2]; /* the last byte is n: 6 + 2 bits */
+    text[21] = digits[(n & 3) << 4];
+    return keep(w, pf_strdup(text));
+}
+
+void mw_update(struct mw *w, uint64_t agent, const char *framework, const char *task,
+               const char *state, unsigned n)
+{
+    mw_send(w, agent,
+            "'body':{'AgentUpdate':{'framework_id':'%s','status':{'task_id':{'value':'%s'},"
+            "'state':'%s','uuid':'%s','source':'SOURCE_EXECUTOR'}}}",
+            framework, task, state, mw_uuid(w, n));
+}
+
+void mw_acknowledge(struct mw *w, uint64_t peer, const char *agent_id, const char *task,
+                    unsigned n)
+{
+    mw_call(w, peer, "ACKNOWLEDGE",
+            "'acknowledge':{'agent_id':{'value':'%s'},'task_id':{'value':'%s'},'uuid':'%s'}",
+            agent_id, task, mw_uuid(w, n));
+}
+
+void mw_call(struct mw *w, uint64_t peer, const char *type, const char *fmt, ...)
+{
+    struct pf_buf part = {0};
+    va_list ap;
+
+    va_start(ap, fmt);
+    pf_buf_vprintf(&part, fmt, ap);
+    va_end(ap);
+    mw_send(w, peer, "'body':{'Scheduler_Call':{'type':'%s'%s%s}}", type, part.len > 0 ? "," : "",
+            pf_buf_cstr(&part));
+    pf_buf_fini(&part);
+}
+
+void mw_ask(struct mw *w, uint64_t peer, const char *type, const char *fmt, ...)
+{
+    struct pf_buf part = {0};
+    va_list ap;
+
+    va_start(ap, fmt);
+    pf_buf_vprintf(&part, fmt, ap);
+    va_end(ap);
+    if (!is_up(w, peer)) {
+        mw_up(w, peer, "OPERATOR", true, "");
+    }
+    mw_send(w, peer, "'request_id':9,'body':{'Master_Call':{'type':'%s'%s%s}}", type,
+            part.len > 0 ? "," : "", pf_buf_cstr(&part));
+    pf_buf_fini(&part);
 }

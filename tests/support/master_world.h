@@ -64,6 +64,21 @@ const char *mw_framework(struct mw *w, uint64_t peer, const char *info, const ch
 const char *mw_task(struct mw *w, const char *task_id, const char *agent_id,
                     const char *resources);
 
+/* ACCEPT of one offer with LAUNCH of `tasks` (TaskInfos, comma between); `more`: members of accept. */
+void mw_accept(struct mw *w, uint64_t peer, const char *offer, const char *tasks, const char *more);
+/* An agent's update number `n` of a task (its uuid ends in n, 1..63). */
+void mw_update(struct mw *w, uint64_t agent, const char *framework, const char *task,
+               const char *state, unsigned n);
+const char *mw_uuid(struct mw *w, unsigned n); /* that uuid in base64 */
+void mw_acknowledge(struct mw *w, uint64_t peer, const char *agent_id, const char *task,
+                    unsigned n);
+/* A scheduler's call: the members behind 'type': "'decline':{...}". */
+void mw_call(struct mw *w, uint64_t peer, const char *type, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* An operator's request (the answer is in mw_next); the operator's peer is made at its first use. */
+void mw_ask(struct mw *w, uint64_t peer, const char *type, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
 #define MW_A1 "00000000-0000-4000-8000-0000000000a1"
 #define MW_A2 "00000000-0000-4000-8000-0000000000a2"
 #define MW_A3 "00000000-0000-4000-8000-0000000000a3"
