@@ -78,13 +78,9 @@ void pf_run_spec_task(const struct pf_run_spec *s, const char *run_id, uint32_t 
                       struct pf_arena *arena, struct pf_task_spec *out)
 {
     bool has_script = s->script.len > 0;
-    const char **argv = pf_arena_zalloc(arena, (s->argc + 2) * sizeof *argv);
-    uint32_t n = 0;
-    if (has_script) {
-        argv[n++] = "./script";
-    }
+    const char **argv = pf_arena_zalloc(arena, (s->argc + 1) * sizeof *argv);
     for (uint32_t i = 0; i < s->argc; i++) {
-        argv[n++] = s->argv[i];
+        argv[i] = s->argv[i];
     }
     const char **env = pf_arena_zalloc(arena, (s->env.len + 3) * sizeof *env);
     for (uint32_t i = 0; i < s->env.len; i++) {
