@@ -93,7 +93,7 @@ static struct inbox *inbox_of(struct mw *w, uint64_t peer)
         }
     }
     assert_true(w->n_inboxes < PEERS_MAX);
-    w->inbox[w->n_inboxes].peer = peer;
+    w->inbox[w->n_inboxes] = (struct inbox){.peer = peer};
     return &w->inbox[w->n_inboxes++];
 }
 
