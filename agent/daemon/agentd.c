@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/daemon/agentd_internal.h"
@@ -400,6 +401,7 @@ int pf_agentd_run(const struct pf_agentd_options *options, struct pf_err *err)
     pf_uuid_format(pf_random_uuid(), d.instance);
     pf_fb_builder_init(&d.builder, NULL);
     (void)signal(SIGCHLD, SIG_IGN); /* a launcher of ours that ends leaves no zombie */
+    (void)umask(022);               /* sandboxes must be reachable for their users */
     raise_nofile(&d);
     int rc = boot(&d, err);
     if (rc == 0) {

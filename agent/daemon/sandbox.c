@@ -23,26 +23,41 @@ static bool fail(struct pf_sandbox_failure *out, int error, const char *stage)
     return false;
 }
 
-/* The directory of the sandbox itself, after its parents. 0 or errno. */
+static int dir_make_one(const char *path, mode_t mode)
+{
+    return mkdir(path, mode) == 0 || errno == EEXIST ? 0 : errno;
+}
+
+/* Where the last '/' before `at` is; 0 at the root. */
+static size_t slash_before(const char *path, size_t at)
+{
+    while (at > 0 && path[--at] != '/') {
+    }
+    return at;
+}
+
+/* The directory of the sandbox itself, after its parents: from below, because most of them are
+ * there. 0 or errno. */
 static int dir_make(struct pf_str path)
 {
-    char parent[PATH_MAX];
+    char text[PATH_MAX];
+    size_t at = path.len;
 
-    if (mkdir(path.at, SANDBOX_MODE) == 0 || errno == EEXIST) {
-        return 0;
+    if (path.len >= sizeof text) {
+        return ENAMETOOLONG;
     }
-    const char *slash = strrchr(path.at, '/');
-    if (errno != ENOENT || slash == NULL || slash == path.at ||
-        (size_t)(slash - path.at) >= sizeof parent) {
-        return errno;
+    memcpy(text, path.at, path.len + 1);
+    int sys = dir_make_one(text, SANDBOX_MODE);
+    while (sys == ENOENT && (at = slash_before(text, at)) > 0) {
+        text[at] = '\0';
+        sys = dir_make_one(text, PARENT_MODE);
     }
-    memcpy(parent, path.at, (size_t)(slash - path.at));
-    parent[slash - path.at] = '\0';
-    struct pf_err err = {0};
-    if (pf_mkdir_p(parent, PARENT_MODE, &err) != 0) {
-        return err.sys != 0 ? err.sys : EIO;
+    while (sys == 0 && at < path.len) { /* down again */
+        text[at] = '/';
+        at += strlen(text + at);
+        sys = dir_make_one(text, at == path.len ? SANDBOX_MODE : PARENT_MODE);
     }
-    return mkdir(path.at, SANDBOX_MODE) == 0 || errno == EEXIST ? 0 : errno;
+    return sys;
 }
 
 static int fd_give(int fd, const struct pf_user *owner)
