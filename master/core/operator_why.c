@@ -153,8 +153,11 @@ static bool try_agent(struct pf_master *m, const struct m_call *c, struct pf_str
         return false;
     }
     if (m_agent_is_registered(a)) {
-        pf_buf_printf(&text, "%u tasks; free ", a->n_tasks);
+        pf_buf_printf(&text, "%u task%s; free ", a->n_tasks, a->n_tasks == 1 ? "" : "s");
         pf_res_format(pf_al_agent_free(a->al), &text);
+        if (pf_res_is_empty(pf_al_agent_free(a->al))) {
+            pf_buf_add_cstr(&text, "nothing");
+        }
     } else if (a->sm.state == M_AGENT_RECOVERED) {
         pf_buf_add_cstr(&text, "has not come back since this master leads");
     } else if (a->sm.state == M_AGENT_UNREACHABLE) {
