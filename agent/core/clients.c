@@ -156,6 +156,10 @@ void ag_on_client_message(struct pf_agent *a, struct Envelope env, const struct 
     if (type == Body_Heartbeat || type == Body_Goodbye) {
         return;
     }
+    if (Envelope_is_reply(env)) { /* nothing was asked; a reply to a reply would never end */
+        a->n_bad++;
+        return;
+    }
     for (size_t i = 0; i < PF_ARRAY_LEN(requests); i++) {
         if (requests[i].type == type && r.id != 0) {
             requests[i].run(a, &r);

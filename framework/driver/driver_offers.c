@@ -51,6 +51,8 @@ static void offer_copy_ports(struct driver_offer *o, struct Offer offer)
 
 void driver_on_offers(struct pf_driver *d, struct Scheduler_Event_Offers offers, struct pf_turn *t)
 {
+    uint32_t n_new = 0;
+
     for (uint32_t i = 0; i < Scheduler_Event_Offers_offers__len(offers); i++) {
         struct Offer offer = Scheduler_Event_Offers_offers__at(offers, i);
         struct pf_str id = OfferID_value(Offer_id(offer));
@@ -70,8 +72,11 @@ void driver_on_offers(struct pf_driver *d, struct Scheduler_Event_Offers offers,
         offer_copy_ports(o, offer);
         pf_map_put(&d->offers, o->id, id.len, o);
         TAILQ_INSERT_TAIL(&d->offer_list, o, entry);
+        n_new++;
     }
-    driver_act(t, PF_DRIVER_OFFERS, &offers, sizeof offers);
+    if (n_new > 0) {
+        driver_act(t, PF_DRIVER_OFFERS, &offers, sizeof offers);
+    }
 }
 
 static void offer_tell_rescinded(struct pf_driver *d, struct driver_offer *o, struct pf_turn *t)

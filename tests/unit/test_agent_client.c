@@ -102,6 +102,22 @@ static void test_agent_refuses_commands_of_clients(void **state)
     assert_int_equal(stats.bad_messages, 1);
 }
 
+/* Nobody is asked, and a reply to a reply would go to and fro for ever. */
+static void test_agent_leaves_replies_unanswered(void **state)
+{
+    struct agent_sim *s = *state;
+    struct pf_agent_stats before, after;
+
+    agent_sim_stats(s, &before);
+    agent_sim_clear_log(s);
+    agent_sim_say_as(s, SIM_CLIENT, 44, 0, "{'AgentStatusCall': {}}, 'is_reply': true");
+    agent_sim_say_as(s, SIM_CLIENT, 45, 0, "{'Reply': {}}, 'is_reply': true");
+    agent_sim_run(s);
+    assert_string_equal(pf_buf_cstr(&s->log), "");
+    agent_sim_stats(s, &after);
+    assert_int_equal(after.bad_messages - before.bad_messages, 2);
+}
+
 static void test_agent_gives_a_task_its_environment(void **state)
 {
     struct agent_sim *s = *state;
@@ -158,6 +174,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_agent_passes_stdin_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_tells_its_status, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_refuses_commands_of_clients, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_leaves_replies_unanswered, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_gives_a_task_its_environment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_gives_a_task_its_program, setup, teardown),
     };

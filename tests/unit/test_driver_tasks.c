@@ -32,6 +32,21 @@ static void test_driver_accepts_and_declines(void **state)
     assert_false(pf_driver_find_offer(f->d, PF_STR("o1"), &info));
 }
 
+/* Without a usable offer there is nothing to tell. */
+static void test_driver_keeps_empty_offers_to_itself(void **state)
+{
+    struct drv *f = *state;
+    struct pf_driver_stats stats;
+
+    given_subscribed(f);
+    drv_hear_event(f, "{\"type\":\"OFFERS\"}");
+    drv_hear_event(f, "{\"type\":\"OFFERS\",\"offers\":{\"offers\":[]}}");
+    drv_hear_offer(f, "", "");
+    drv_expect(f, "");
+    pf_driver_stats(f->d, &stats);
+    assert_int_equal(stats.bad_messages, 1);
+}
+
 static void test_driver_drops_launches_on_offers_that_are_gone(void **state)
 {
     struct drv *f = *state;
@@ -356,6 +371,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, drv_setup, drv_teardown)
     const struct CMUnitTest tests[] = {
         T(test_driver_accepts_and_declines),
+        T(test_driver_keeps_empty_offers_to_itself),
         T(test_driver_drops_launches_on_offers_that_are_gone),
         T(test_driver_tells_dropped_to_partition_aware_frameworks),
         T(test_driver_refuses_a_task_id_in_use),
