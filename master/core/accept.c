@@ -51,13 +51,12 @@ static void tell_operation(struct pf_master *m, const struct acceptance *c,
     }
     b = pf_m_builder(m);
     status.operation_id = OperationID__copy(b, Offer_Operation_id(op));
-    pf_m_send_event(
-        m, c->f->peer,
-        &(struct Scheduler_Event__args){
-            .type = PF_OPT(Scheduler_Event_Type_UPDATE_OPERATION_STATUS),
-            .update_operation_status = Scheduler_Event_UpdateOperationStatus__put(
-                b, &(struct Scheduler_Event_UpdateOperationStatus__args){
-                       .status = OperationStatus__put(b, &status)})});
+    pf_m_send_event(m, c->f->peer,
+                    &(struct Scheduler_Event__args){
+                        .type = PF_OPT(Scheduler_Event_Type_UPDATE_OPERATION_STATUS),
+                        .update_operation_status = Scheduler_Event_UpdateOperationStatus__put(
+                            b, &(struct Scheduler_Event_UpdateOperationStatus__args){
+                                   .status = OperationStatus__put(b, &status)})});
 }
 
 /* Every task of the operation gets the same answer. */
@@ -97,9 +96,8 @@ static const char *gather_offers(struct pf_master *m, struct acceptance *c)
             is_twice = is_twice || c->offer[k] == o;
         }
         if (!o || o->framework != c->f) {
-            problem = pf_arena_printf(pf_m_arena(m), "Offer %.*s is no longer valid",
-                                      PF_STR_ARG(id))
-                          .at;
+            problem =
+                pf_arena_printf(pf_m_arena(m), "Offer %.*s is no longer valid", PF_STR_ARG(id)).at;
         } else if (is_twice) {
             problem = "Duplicate offer in list";
         } else {
@@ -115,9 +113,8 @@ static const char *gather_offers(struct pf_master *m, struct acceptance *c)
 static void refuse_all(struct pf_master *m, struct acceptance *c, const char *problem)
 {
     enum TaskState state = c->f->is_partition_aware ? TaskState_TASK_DROPPED : TaskState_TASK_LOST;
-    const char *text = pf_arena_printf(pf_m_arena(m), "Task launched with invalid offers: %s",
-                                       problem)
-                           .at;
+    const char *text =
+        pf_arena_printf(pf_m_arena(m), "Task launched with invalid offers: %s", problem).at;
 
     for (uint32_t i = 0; i < c->n_offers; i++) {
         pf_m_offer_end(m, c->offer[i], M_OFFER_RESCINDED, "invalid_accept", false);
@@ -149,10 +146,10 @@ static void flush(struct pf_master *m, struct acceptance *c, const struct launch
     b = pf_m_builder(m);
     for (uint32_t i = 0; i < c->n_pending; i++) {
         c->launch[i] = AgentLaunchTask__put(
-            b, &(struct AgentLaunchTask__args){
-                   .info = item[i].info,
-                   .launch_uuid = {item[i].uuid.b, sizeof item[i].uuid.b},
-                   .user = item[i].user});
+            b,
+            &(struct AgentLaunchTask__args){.info = item[i].info,
+                                            .launch_uuid = {item[i].uuid.b, sizeof item[i].uuid.b},
+                                            .user = item[i].user});
     }
     struct AgentLaunch__args args = {.framework_id = pf_str(c->f->id),
                                      .tasks = {c->launch, c->n_pending}};
@@ -289,7 +286,6 @@ void pf_m_on_accept(struct pf_master *m, struct m_peer *p, struct Scheduler_Call
     settle(m, &c);
     pf_res_fini(&c.left);
     pf_res_fini(&c.used);
-    pf_m_reply(m, p, request_id,
-               c.unsupported.len > 0 ? ReplyCode_UNSUPPORTED : ReplyCode_ACCEPTED, "%.*s",
-               PF_STR_ARG(c.unsupported));
+    pf_m_reply(m, p, request_id, c.unsupported.len > 0 ? ReplyCode_UNSUPPORTED : ReplyCode_ACCEPTED,
+               "%.*s", PF_STR_ARG(c.unsupported));
 }

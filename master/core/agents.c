@@ -57,8 +57,8 @@ void pf_m_agent_row(struct pf_master *m, struct pf_bytes key, struct Row_Agent r
 {
     struct pf_str id = {(const char *)key.at, key.len};
     bool is_unreachable = Row_Agent_state(row) == AgentState_UNREACHABLE;
-    struct m_agent *a = pf_m_agent_new(
-        m, id, is_unreachable ? M_AGENT_UNREACHABLE : M_AGENT_RECOVERED, "row");
+    struct m_agent *a =
+        pf_m_agent_new(m, id, is_unreachable ? M_AGENT_UNREACHABLE : M_AGENT_RECOVERED, "row");
 
     pf_m_agent_set_info(m, a, Row_Agent_info(row));
     a->admitted_ms = Row_Agent_admitted_ms(row);
@@ -113,7 +113,8 @@ static void tell_failure(struct pf_master *m, struct m_agent *a)
 {
     struct m_link *l;
 
-    LIST_FOREACH(l, &a->links, of_agent) {
+    LIST_FOREACH(l, &a->links, of_agent)
+    {
         struct pf_fb_builder *b = pf_m_builder(m);
         struct pf_ref id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)});
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An agent registers: who it is (AgentRegister), which frameworks and tasks it holds (AgentTasks, in
- * batches), then it is admitted and offered. A refusal is a reply and the end of the link. */
+/* An agent registers: who it is (AgentRegister), which frameworks and tasks it holds (AgentTasks,
+ * in batches), then it is admitted and offered. A refusal is a reply and the end of the link. */
 #include "master/core/agents.h"
 
 #include "common/base/alloc.h"
@@ -87,7 +87,8 @@ static bool tasks_fit(const struct m_agent *a, const struct pf_resources *total)
     const struct m_task *t;
     bool fits = true;
 
-    TAILQ_FOREACH(t, &a->tasks, of_agent) {
+    TAILQ_FOREACH(t, &a->tasks, of_agent)
+    {
         fits = fits && (!t->uses_resources || pf_res_contains(&left, &t->resources));
         if (fits && t->uses_resources) {
             pf_res_sub(&left, &t->resources);
@@ -104,7 +105,8 @@ static void renew_al(struct pf_master *m, struct m_agent *a, const struct pf_res
     struct AgentInfo info = AgentInfo__from_bytes(m_blob_bytes(&a->info));
     struct m_task *t;
 
-    TAILQ_FOREACH(t, &a->tasks, of_agent) {
+    TAILQ_FOREACH(t, &a->tasks, of_agent)
+    {
         if (t->uses_resources) {
             pf_al_unuse(m->al, a->al, t->framework->al, &t->resources);
         }
@@ -112,18 +114,18 @@ static void renew_al(struct pf_master *m, struct m_agent *a, const struct pf_res
     if (a->al) {
         pf_al_agent_remove(m->al, a->al);
     }
-    a->al = pf_al_agent_add(
-        m->al, &(struct pf_al_agent_info){
-                   .id = pf_str(a->id),
-                   .hostname = pf_str(a->hostname),
-                   .total = total,
-                   .attribute = attribute,
-                   .n_attributes = pf_m_attributes_read(info, pf_m_arena(m), attribute,
-                                                        PF_ARRAY_LEN(attribute)),
-                   .traits = a->runs_as_root ? PF_AL_TRAIT_ROOT : 0,
-                   .number = a->number,
-                   .owner = a});
-    TAILQ_FOREACH(t, &a->tasks, of_agent) {
+    a->al = pf_al_agent_add(m->al, &(struct pf_al_agent_info){
+                                       .id = pf_str(a->id),
+                                       .hostname = pf_str(a->hostname),
+                                       .total = total,
+                                       .attribute = attribute,
+                                       .n_attributes = pf_m_attributes_read(
+                                           info, pf_m_arena(m), attribute, PF_ARRAY_LEN(attribute)),
+                                       .traits = a->runs_as_root ? PF_AL_TRAIT_ROOT : 0,
+                                       .number = a->number,
+                                       .owner = a});
+    TAILQ_FOREACH(t, &a->tasks, of_agent)
+    {
         if (t->uses_resources) {
             pf_al_use(m->al, a->al, t->framework->al, &t->resources);
         }
@@ -153,8 +155,8 @@ static struct m_agent *agent_for(struct pf_master *m, struct m_peer *p, struct p
         struct m_peer *old = a->peer;
 
         if (old->instance[0] == '\0' || strcmp(old->instance, p->instance) != 0) {
-            refuse(m, p, request_id, ReplyCode_CONFLICT,
-                   "agent %s is registered already, from %s", a->id, a->address);
+            refuse(m, p, request_id, ReplyCode_CONFLICT, "agent %s is registered already, from %s",
+                   a->id, a->address);
             return NULL;
         }
         pf_m_agent_link_down(m, a); /* a newer link of the same process */

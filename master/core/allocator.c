@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The allocator's books: agents and the log of what grew, frameworks and their shares, wants, holds.
- * Decisions are in allocator_run.c. */
+/* The allocator's books: agents and the log of what grew, frameworks and their shares, wants,
+ * holds. Decisions are in allocator_run.c. */
 #include "master/core/allocator_internal.h"
 
 #include <string.h>
@@ -83,7 +83,8 @@ static void log_compact(struct pf_allocator *al)
     }
     live_before[al->log_len] = to;
     for (struct pf_al_framework *f; (f = pf_order_next(&al->frameworks, &c));) {
-        TAILQ_FOREACH(w, &f->wants, of_framework) {
+        TAILQ_FOREACH(w, &f->wants, of_framework)
+        {
             w->seen = live_before[w->seen];
         }
     }
@@ -345,7 +346,8 @@ void pf_al_framework_set_active(struct pf_allocator *al, struct pf_al_framework 
     while (!is_active && !TAILQ_EMPTY(&f->revisit)) {
         pf_al_filter_drop(al, TAILQ_FIRST(&f->revisit));
     }
-    TAILQ_FOREACH(w, &f->wants, of_framework) {
+    TAILQ_FOREACH(w, &f->wants, of_framework)
+    {
         pf_al_want_update(al, w);
         if (!is_active) {
             w->seen = 0; /* it comes back rarely: then it looks at everything */

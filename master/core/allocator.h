@@ -52,13 +52,13 @@ struct pf_al_constraint {
 struct pf_al_hold {
     struct pf_al_agent *agent;
     struct pf_al_framework *framework;
-    struct pf_al_want *want;       /* NULL: a whole agent, or the demand is gone */
+    struct pf_al_want *want; /* NULL: a whole agent, or the demand is gone */
     struct pf_resources resources;
-    uint32_t count;                /* instances of the demand */
+    uint32_t count; /* instances of the demand */
     bool is_reclaimable;
-    bool is_new;                   /* not yet given out by pf_al_new_hold */
+    bool is_new; /* not yet given out by pf_al_new_hold */
     int64_t since_ms;
-    void *owner;                   /* the caller's offer; it sets this at once */
+    void *owner;                    /* the caller's offer; it sets this at once */
     struct pf_al_hold *next, *prev; /* of the agent */
     struct pf_al_hold *next_new;
 };
@@ -161,14 +161,14 @@ uint64_t pf_allocator_n_pairs(const struct pf_allocator *al); /* since creation 
 
 /* --- why not --- (allocator_explain.c) */
 enum pf_al_reason { /* numbers as WaitReason in the schema */
-    PF_AL_NONE = 0,
-    PF_AL_TOO_LITTLE = 2, /* of its total */
-    PF_AL_CONSTRAINT = 3,
-    PF_AL_HELD = 4,
-    PF_AL_FILTERED = 5,
-    PF_AL_CLOSED = 6,
-    PF_AL_FAIR_SHARE = 7,
-    PF_AL_IN_USE = 12,    /* by tasks */
+                    PF_AL_NONE = 0,
+                    PF_AL_TOO_LITTLE = 2, /* of its total */
+                    PF_AL_CONSTRAINT = 3,
+                    PF_AL_HELD = 4,
+                    PF_AL_FILTERED = 5,
+                    PF_AL_CLOSED = 6,
+                    PF_AL_FAIR_SHARE = 7,
+                    PF_AL_IN_USE = 12, /* by tasks */
 };
 #define PF_AL_CAUSES_MAX 8
 
@@ -176,10 +176,10 @@ enum pf_al_reason { /* numbers as WaitReason in the schema */
 struct pf_al_cause {
     enum pf_al_reason reason;
     uint32_t n_agents;
-    const char *resource;   /* TOO_LITTLE, IN_USE: the nearest miss; borrowed */
+    const char *resource; /* TOO_LITTLE, IN_USE: the nearest miss; borrowed */
     int64_t short_milli;
-    uint32_t constraint;    /* CONSTRAINT: its place */
-    uint64_t holder;        /* HELD: number of the framework */
+    uint32_t constraint; /* CONSTRAINT: its place */
+    uint64_t holder;     /* HELD: number of the framework */
     int64_t since_ms;
 };
 
@@ -191,7 +191,7 @@ struct pf_al_scan {
     bool is_done;
     const char *largest_resource; /* of the nearest miss among totals; borrowed from the want */
     int64_t largest_milli;
-    uint64_t largest;             /* number of its agent */
+    uint64_t largest; /* number of its agent */
 };
 /* Looks at up to `n` more agents. */
 void pf_al_explain(const struct pf_allocator *al, const struct pf_al_want *w, int64_t now_ms,

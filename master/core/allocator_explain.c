@@ -83,8 +83,8 @@ static bool cause_is_like(const struct pf_al_cause *a, const struct pf_al_cause 
             (a->resource && b->resource && pf_str_is(pf_str(a->resource), b->resource)));
 }
 
-/* Adds one agent's answer. Kinds beyond the table go to the last entry of the same reason, or to the
- * last one. */
+/* Adds one agent's answer. Kinds beyond the table go to the last entry of the same reason, or to
+ * the last one. */
 static void scan_add(struct pf_al_scan *scan, const struct pf_al_cause *cause)
 {
     struct pf_al_cause *to = NULL;
@@ -178,20 +178,24 @@ static void check_framework(const struct pf_allocator *al, const struct pf_al_fr
     uint32_t n_active = 0, n_behind = 0, n_filters = 0;
     const struct pf_al_filter *filter;
 
-    TAILQ_FOREACH(w, &f->wants, of_framework) {
+    TAILQ_FOREACH(w, &f->wants, of_framework)
+    {
         PF_ASSERT(w->seen <= al->log_len);
-        PF_ASSERT(w->is_active == (f->is_active && (w->is_whole ? f->is_whole : w->count > w->held)));
+        PF_ASSERT(w->is_active ==
+                  (f->is_active && (w->is_whole ? f->is_whole : w->count > w->held)));
         PF_ASSERT(!w->is_behind || w->is_active);
         n_active += w->is_active;
         n_behind += w->is_behind;
     }
     PF_ASSERT(n_active == f->n_active);
     PF_ASSERT(n_behind == f->n_behind);
-    TAILQ_FOREACH(filter, &f->filters, of_framework) {
+    TAILQ_FOREACH(filter, &f->filters, of_framework)
+    {
         PF_ASSERT(!filter->is_over && pf_heap_has(&filter->until));
         n_filters++;
     }
-    TAILQ_FOREACH(filter, &f->revisit, of_framework) {
+    TAILQ_FOREACH(filter, &f->revisit, of_framework)
+    {
         PF_ASSERT(filter->is_over && !pf_heap_has(&filter->until));
         n_filters++;
     }

@@ -7,8 +7,7 @@
 #include "common/base/limits.h"
 
 struct pf_al_filter *pf_al_filter_find(const struct pf_allocator *al,
-                                       const struct pf_al_framework *f,
-                                       const struct pf_al_agent *a)
+                                       const struct pf_al_framework *f, const struct pf_al_agent *a)
 {
     uint32_t key[2] = {f->slot, a->slot};
 

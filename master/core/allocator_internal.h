@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parts of the allocator share. For allocator*.c only.
  *
- * The log: open agents with something free, in the order in which their free resources last grew; an
- * agent that moves to the end leaves a hole. A want remembers up to where it has seen the log.
+ * The log: open agents with something free, in the order in which their free resources last grew;
+ * an agent that moves to the end leaves a hole. A want remembers up to where it has seen the log.
  * Wants that are not `behind` have seen everything before `floor`, whatever their `seen` says. */
 #ifndef PF_MASTER_CORE_ALLOCATOR_INTERNAL_H
 #define PF_MASTER_CORE_ALLOCATOR_INTERNAL_H
@@ -21,7 +21,7 @@ struct pf_al_filter {
     struct pf_al_agent *agent;
     struct pf_resources refused;
     struct pf_heap_node until;
-    bool is_over;    /* waits in `revisit` of its framework, filters nothing any more */
+    bool is_over; /* waits in `revisit` of its framework, filters nothing any more */
     LIST_ENTRY(pf_al_filter) of_agent;
     TAILQ_ENTRY(pf_al_filter) of_framework; /* in filters or in revisit */
 };
@@ -55,7 +55,7 @@ struct pf_al_want {
     char *constraint_text;
     uint32_t n_constraints;
     uint32_t count, held;
-    uint32_t seen; /* place in the log */
+    uint32_t seen;                /* place in the log */
     struct pf_al_hold *last_hold; /* made in this run: may still grow */
     TAILQ_ENTRY(pf_al_want) of_framework;
 };
@@ -72,9 +72,9 @@ struct pf_al_framework {
     struct pf_al_wants wants;      /* `whole` among them */
     uint32_t n_active, n_behind, n_holds;
     struct pf_al_filters filters, revisit;
-    uint32_t n_filters;            /* in both */
-    struct pf_heap_node wanting;   /* by share, while n_active > 0 */
-    struct pf_heap_node behind;    /* by share, while it must look at more than the log's end */
+    uint32_t n_filters;          /* in both */
+    struct pf_heap_node wanting; /* by share, while n_active > 0 */
+    struct pf_heap_node behind;  /* by share, while it must look at more than the log's end */
     TAILQ_ENTRY(pf_al_framework) aside;
 };
 TAILQ_HEAD(pf_al_frameworks, pf_al_framework);
@@ -82,15 +82,15 @@ TAILQ_HEAD(pf_al_frameworks, pf_al_framework);
 struct pf_allocator {
     struct pf_order agents, frameworks;
     uint32_t next_slot;
-    struct pf_resources total;     /* scalars of all agents */
-    struct pf_resources basis;     /* a recent `total`: what shares are measured by */
+    struct pf_resources total; /* scalars of all agents */
+    struct pf_resources basis; /* a recent `total`: what shares are measured by */
     struct pf_al_agent **log;
     uint32_t log_len, log_cap, log_live, floor, n_fresh; /* n_fresh: live ones from floor on */
     struct pf_heap wanting, behind;
     struct pf_al_frameworks aside; /* tried in this run, nothing found */
     bool again, is_unfinished;
     TAILQ_HEAD(, pf_al_agent) reclaim; /* agents with n_reclaimable > 0 */
-    struct pf_map filters;         /* by slots */
+    struct pf_map filters;             /* by slots */
     struct pf_heap filter_ends;
     struct pf_al_hold *new_first, *new_last;
     uint32_t n_new;

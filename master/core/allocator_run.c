@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The allocator's decisions. A framework that finds nothing is put aside until the run ends, so a run
- * tries each at most once for what is fresh, in the order of shares. */
+/* The allocator's decisions. A framework that finds nothing is put aside until the run ends, so a
+ * run tries each at most once for what is fresh, in the order of shares. */
 #include "master/core/allocator_internal.h"
 
 #include "common/base/limits.h"
@@ -19,8 +19,8 @@ static bool second_share(const struct pf_heap *h, uint64_t *out)
     return h->len > 1;
 }
 
-/* How many of `fits` instances to give before others have their turn: until the share passes that of
- * the next framework, but no fewer than a fair part of what is here. */
+/* How many of `fits` instances to give before others have their turn: until the share passes that
+ * of the next framework, but no fewer than a fair part of what is here. */
 static uint32_t fair_chunk(const struct pf_allocator *al, const struct pf_al_want *w,
                            const struct pf_heap *h, uint32_t fits)
 {
@@ -57,8 +57,7 @@ static bool is_filtered(const struct pf_allocator *al, const struct pf_al_want *
     const struct pf_al_filter *filter = pf_al_filter_find(al, w->framework, a);
     int64_t lacking;
 
-    return filter && !filter->is_over &&
-           !pf_res_shortage(&filter->refused, candidate, &lacking);
+    return filter && !filter->is_over && !pf_res_shortage(&filter->refused, candidate, &lacking);
 }
 
 /* Gives `count` instances that fit what is free. */
@@ -105,8 +104,8 @@ static enum try_result try_whole(struct pf_allocator *al, struct pf_al_want *w,
     return TRY_GIVEN;
 }
 
-/* Collects the holds to end so that `w` gets `a`. None is ended here: that would change the shares by
- * which they were chosen. */
+/* Collects the holds to end so that `w` gets `a`. None is ended here: that would change the shares
+ * by which they were chosen. */
 static void reclaim(struct pf_allocator *al, struct pf_al_want *w, struct pf_al_agent *a)
 {
     for (struct pf_al_hold *h = a->holds; h; h = h->next) {
@@ -185,7 +184,8 @@ static enum try_result try_revisits(struct pf_allocator *al, struct pf_al_framew
     struct pf_al_want *w;
 
     while ((filter = TAILQ_FIRST(&f->revisit)) != NULL) {
-        TAILQ_FOREACH(w, &f->wants, of_framework) {
+        TAILQ_FOREACH(w, &f->wants, of_framework)
+        {
             enum try_result r = TRY_NOTHING;
 
             if (w->is_active) {
@@ -208,7 +208,8 @@ static enum try_result try_reclaims(struct pf_allocator *al, struct pf_al_want *
 {
     struct pf_al_agent *a;
 
-    TAILQ_FOREACH(a, &al->reclaim, in_reclaim) {
+    TAILQ_FOREACH(a, &al->reclaim, in_reclaim)
+    {
         (*pairs)++;
         if (a->is_open && (w->framework->needs & ~a->traits) == 0 && may_reclaim_fit(al, w, a)) {
             reclaim(al, w, a);
@@ -262,7 +263,8 @@ static enum try_result try_framework(struct pf_allocator *al, struct pf_al_frame
     struct pf_al_want *w;
 
     (*pairs)++;
-    TAILQ_FOREACH(w, &f->wants, of_framework) {
+    TAILQ_FOREACH(w, &f->wants, of_framework)
+    {
         if (r != TRY_NOTHING) {
             break;
         }
@@ -336,9 +338,9 @@ enum pf_al_result pf_allocator_run(struct pf_allocator *al, int64_t now_ms, uint
             al->again = false;
             continue;
         }
-        struct pf_al_framework *f =
-            al->n_fresh > 0 ? PF_CONTAINER(first, struct pf_al_framework, wanting)
-                            : PF_CONTAINER(first, struct pf_al_framework, behind);
+        struct pf_al_framework *f = al->n_fresh > 0
+                                        ? PF_CONTAINER(first, struct pf_al_framework, wanting)
+                                        : PF_CONTAINER(first, struct pf_al_framework, behind);
         enum try_result r = try_framework(al, f, h, pairs);
 
         if (r == TRY_RECLAIM) {

@@ -185,8 +185,8 @@ void pf_al_want_retry(struct pf_allocator *al, struct pf_al_want *w)
 /* --- holds --- */
 
 /* `part` left what is free: the framework has it now. */
-static void hold_take(struct pf_allocator *al, struct pf_al_hold *h, const struct pf_resources *part,
-                      uint32_t count)
+static void hold_take(struct pf_allocator *al, struct pf_al_hold *h,
+                      const struct pf_resources *part, uint32_t count)
 {
     pf_res_add_scalars(&h->framework->allocated, part);
     h->count += count;

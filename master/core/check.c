@@ -17,7 +17,8 @@ static void check_agent(const struct pf_master *m, const struct m_agent *a)
     PF_ASSERT(is_linked == (a->peer != NULL));
     PF_ASSERT(!a->peer || a->peer->agent == a);
     PF_ASSERT((a->al != NULL) == (is_linked || a->sm.state == M_AGENT_DISCONNECTED));
-    TAILQ_FOREACH(t, &a->tasks, of_agent) {
+    TAILQ_FOREACH(t, &a->tasks, of_agent)
+    {
         PF_ASSERT(t->agent == a);
         PF_ASSERT(!t->is_history);
         n_tasks += !t->is_ended && t->sm.state != M_TASK_UNREACHABLE;
@@ -60,7 +61,8 @@ static void check_changes(const struct pf_master *m, const struct m_framework *f
     uint64_t before = 0;
     uint32_t n = 0, n_history = 0;
 
-    TAILQ_FOREACH(t, &f->changes, by_change) {
+    TAILQ_FOREACH(t, &f->changes, by_change)
+    {
         PF_ASSERT(t->change > before);
         before = t->change;
         n_history += t->is_history;
@@ -82,7 +84,8 @@ static void check_framework(const struct pf_master *m, const struct m_framework 
     PF_ASSERT((f->peer != NULL) == m_framework_is_active(f));
     PF_ASSERT((f->al != NULL) == (f->sm.state != M_FRAMEWORK_COMPLETED));
     PF_ASSERT(!f->is_woken && f->n_fresh == 0);
-    TAILQ_FOREACH(o, &f->offers, of_framework) {
+    TAILQ_FOREACH(o, &f->offers, of_framework)
+    {
         PF_ASSERT(o->framework == f && f->peer);
         PF_ASSERT(pf_map_get(&m->offers, o->id, o->id_len) == o);
         PF_ASSERT(o->hold->owner == o);
@@ -90,7 +93,8 @@ static void check_framework(const struct pf_master *m, const struct m_framework 
         n_offers++;
     }
     PF_ASSERT(n_offers == f->n_offers);
-    TAILQ_FOREACH(d, &f->demands, of_framework) {
+    TAILQ_FOREACH(d, &f->demands, of_framework)
+    {
         PF_ASSERT(d->framework == f && f->has_demands);
         PF_ASSERT(pf_al_want_owner(d->want) == d);
         PF_ASSERT(pf_al_want_held(d->want) <= pf_al_want_count(d->want));
@@ -112,7 +116,8 @@ static void check_peers(const struct pf_master *m)
 
         PF_ASSERT(!p->agent || p->agent->peer == p);
         PF_ASSERT(!p->framework || p->framework->peer == p);
-        TAILQ_FOREACH(w, &p->waits, of_peer) {
+        TAILQ_FOREACH(w, &p->waits, of_peer)
+        {
             PF_ASSERT(w->peer == p);
             n_waits++;
         }

@@ -91,8 +91,7 @@ static struct pf_ref item_put(struct pf_fb_builder *b, struct pf_arena *arena,
                                                .end = PF_OPT(item->range[i].end)});
         }
         args.type = (struct Value_Type__opt)PF_OPT(Value_Type_RANGES);
-        args.ranges = Value_Ranges__put(
-            b, &(struct Value_Ranges__args){.range = {refs, item->n}});
+        args.ranges = Value_Ranges__put(b, &(struct Value_Ranges__args){.range = {refs, item->n}});
     } else {
         struct pf_str *texts = pf_arena_alloc(arena, item->n * sizeof *texts);
 
@@ -108,8 +107,7 @@ static struct pf_ref item_put(struct pf_fb_builder *b, struct pf_arena *arena,
 struct pf_refs pf_m_resources_put(struct pf_fb_builder *b, struct pf_arena *arena,
                                   const struct pf_resources *r, struct pf_str alloc_role)
 {
-    struct pf_ref *refs =
-        pf_arena_alloc(arena, (PF_RES_SCALAR_COUNT + r->n_items) * sizeof *refs);
+    struct pf_ref *refs = pf_arena_alloc(arena, (PF_RES_SCALAR_COUNT + r->n_items) * sizeof *refs);
     struct pf_ref allocation = {0};
     uint32_t n = 0;
 
@@ -235,10 +233,10 @@ struct pf_refs pf_m_constraints_put(struct pf_fb_builder *b, struct pf_arena *ar
     for (uint32_t i = 0; i < n; i++) {
         const struct pf_al_constraint *c = pf_al_want_constraint(w, i);
 
-        refs[i] = Constraint__put(
-            b, &(struct Constraint__args){.attribute = c->attribute,
-                                          .op = (enum ConstraintOperator)c->op,
-                                          .value = c->value});
+        refs[i] =
+            Constraint__put(b, &(struct Constraint__args){.attribute = c->attribute,
+                                                          .op = (enum ConstraintOperator)c->op,
+                                                          .value = c->value});
     }
     return (struct pf_refs){refs, n};
 }

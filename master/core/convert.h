@@ -9,8 +9,8 @@
 #include "master/core/allocator.h"
 #include "schemas/scheduler.h"
 
-/* Adds one Resource. What is not supported yet (reservations, volumes, revocable and shared ones) is
- * refused by name. `role`: what an allocation may name; absent: anything. */
+/* Adds one Resource. What is not supported yet (reservations, volumes, revocable and shared ones)
+ * is refused by name. `role`: what an allocation may name; absent: anything. */
 PF_MUST_USE int pf_m_resource_read(struct Resource x, struct pf_str role, struct pf_resources *r,
                                    struct pf_err *err);
 

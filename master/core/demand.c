@@ -19,7 +19,8 @@ struct m_demand *pf_m_demand_get(const struct m_framework *f, struct pf_str id)
 {
     struct m_demand *d;
 
-    TAILQ_FOREACH(d, &f->demands, of_framework) {
+    TAILQ_FOREACH(d, &f->demands, of_framework)
+    {
         if (pf_str_is(id, d->id)) {
             return d;
         }
@@ -60,7 +61,8 @@ static struct m_offer *newest_offer(const struct m_demand *d)
 {
     struct m_offer *o;
 
-    TAILQ_FOREACH_REVERSE(o, &d->framework->offers, m_offers, of_framework) {
+    TAILQ_FOREACH_REVERSE(o, &d->framework->offers, m_offers, of_framework)
+    {
         if (o->hold->want == d->want) {
             return o;
         }
@@ -134,13 +136,13 @@ void pf_m_demand_update(struct pf_master *m, struct m_demand *d)
 static void tell(struct pf_master *m, struct m_demand *d, enum DemandState state, const char *text)
 {
     struct pf_fb_builder *b = pf_m_builder(m);
-    struct Scheduler_Event_DemandStatus__args args = {
-        .demand_id = pf_str(d->id),
-        .state = state,
-        .waiting = pf_al_want_count(d->want) - pf_al_want_held(d->want),
-        .text = pf_str(text),
-        .n_agents = pf_m_reason_agents(m, d),
-        .waited_ms = m->now_ms - d->waiting_since_ms};
+    struct Scheduler_Event_DemandStatus__args args = {.demand_id = pf_str(d->id),
+                                                      .state = state,
+                                                      .waiting = pf_al_want_count(d->want) -
+                                                                 pf_al_want_held(d->want),
+                                                      .text = pf_str(text),
+                                                      .n_agents = pf_m_reason_agents(m, d),
+                                                      .waited_ms = m->now_ms - d->waiting_since_ms};
 
     args.causes = pf_m_causes_put(m, b, d);
     pf_m_send_event(m, d->framework->peer,
@@ -155,9 +157,7 @@ static void tell_refused(struct pf_master *m, struct m_framework *f, struct pf_s
 {
     struct pf_fb_builder *b = pf_m_builder(m);
     struct Scheduler_Event_DemandStatus__args args = {
-        .demand_id = id.at ? id : PF_STR(""),
-        .state = DemandState_REFUSED,
-        .text = pf_str(text)};
+        .demand_id = id.at ? id : PF_STR(""), .state = DemandState_REFUSED, .text = pf_str(text)};
 
     m->stats.bad_messages++;
     pf_m_send_event(m, f->peer,
@@ -258,7 +258,8 @@ void pf_m_demands_set(struct pf_master *m, struct m_framework *f, const struct m
             pf_m_offer_end(m, o, M_OFFER_RESCINDED, "demand_stated", true);
         }
     }
-    TAILQ_FOREACH(d, &f->demands, of_framework) {
+    TAILQ_FOREACH(d, &f->demands, of_framework)
+    {
         d->is_stated = false;
     }
     for (uint32_t i = 0; i < list->n; i++) {
@@ -325,7 +326,8 @@ void pf_m_demands_unsettle(struct pf_master *m, struct m_framework *f)
 {
     struct m_demand *d;
 
-    TAILQ_FOREACH(d, &f->demands, of_framework) {
+    TAILQ_FOREACH(d, &f->demands, of_framework)
+    {
         if (!d->is_waiting && pf_al_want_count(d->want) > pf_al_want_held(d->want)) {
             set_unsettled(m, d, true);
         }
@@ -429,8 +431,8 @@ struct pf_ref pf_m_demand_put(struct pf_master *m, struct pf_fb_builder *b,
     }
     args.constraints =
         pf_m_constraints_put(b, pf_m_arena(m), d->want, pf_al_want_n_constraints(d->want));
-    args.resources = pf_m_resources_put(b, pf_m_arena(m), pf_al_want_need(d->want),
-                                        (struct pf_str){NULL, 0});
+    args.resources =
+        pf_m_resources_put(b, pf_m_arena(m), pf_al_want_need(d->want), (struct pf_str){NULL, 0});
     struct pf_ref ref = Demand__put(b, &args);
 
     pf_buf_fini(&text);

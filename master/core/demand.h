@@ -15,8 +15,7 @@ struct m_demand_list {
     const void *ctx;
 };
 /* Replaces the framework's list. Those that cannot be are refused by DEMAND_STATUS. */
-void pf_m_demands_set(struct pf_master *m, struct m_framework *f,
-                      const struct m_demand_list *list);
+void pf_m_demands_set(struct pf_master *m, struct m_framework *f, const struct m_demand_list *list);
 /* The framework states nothing any more: as in Mesos. */
 void pf_m_demands_unset(struct pf_master *m, struct m_framework *f);
 /* All of them go, silently; what they hold is ended by the caller before. */

@@ -6,8 +6,8 @@
 #include "master/core/frameworks.h"
 #include "master/core/out.h"
 
-/* Before the name that a peer without the key gave: the principal says so wherever the info goes, so
- * that it is still known after a takeover. */
+/* Before the name that a peer without the key gave: the principal says so wherever the info goes,
+ * so that it is still known after a takeover. */
 #define OWNER_PREFIX "user:"
 
 static bool has_capability(struct FrameworkInfo info, enum FrameworkInfo_Capability_Type type)

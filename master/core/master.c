@@ -115,14 +115,13 @@ static void on_elected(struct pf_master *m, const struct pf_master_event *ev)
     m->elected_wall_ms = m->wall_ms;
     b = pf_m_builder(m);
     row = Row_Registry__finish(
-        b, Row_Registry__put(
-               b, &(struct Row_Registry__args){
-                      .incarnation = {m->incarnation.b, sizeof m->incarnation.b},
-                      .epoch = m->epoch,
-                      .format = FORMAT,
-                      .cluster = pf_str(m->o.cluster)}));
-    pf_turn_put(m->turn, RegistryTable_META,
-                (struct pf_bytes){(const uint8_t *)"registry", 8}, pf_msg_bytes(row));
+        b, Row_Registry__put(b, &(struct Row_Registry__args){
+                                    .incarnation = {m->incarnation.b, sizeof m->incarnation.b},
+                                    .epoch = m->epoch,
+                                    .format = FORMAT,
+                                    .cluster = pf_str(m->o.cluster)}));
+    pf_turn_put(m->turn, RegistryTable_META, (struct pf_bytes){(const uint8_t *)"registry", 8},
+                pf_msg_bytes(row));
     pf_m_agents_elected(m);
     pf_m_frameworks_elected(m);
 }
@@ -191,8 +190,7 @@ static void on_scheduler_call(struct pf_master *m, struct m_peer *p, struct Enve
             m->stats.bad_messages++;
             pf_m_reply(m, p, request_id, ReplyCode_BAD_REQUEST, "call %s lacks its part",
                        Scheduler_Call_Type__str(type));
-        } else if (type == Scheduler_Call_Type_SUBSCRIBE ||
-                   is_subscribed(m, p, call, request_id)) {
+        } else if (type == Scheduler_Call_Type_SUBSCRIBE || is_subscribed(m, p, call, request_id)) {
             calls[i].handle(m, p, call, request_id);
         }
         return;

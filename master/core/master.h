@@ -16,28 +16,28 @@ struct pf_master;
 
 /* Copied by pf_master_create. */
 struct pf_master_options {
-    uint64_t seed;               /* of the dice: ids, jitter, map seeds */
-    const char *instance;        /* uuid text of this start of the daemon */
-    const char *cluster;         /* name, may be "" */
-    const char *address;         /* native host:port told to others */
-    const char *http_address;    /* host:port */
+    uint64_t seed;            /* of the dice: ids, jitter, map seeds */
+    const char *instance;     /* uuid text of this start of the daemon */
+    const char *cluster;      /* name, may be "" */
+    const char *address;      /* native host:port told to others */
+    const char *http_address; /* host:port */
     const char *hostname;
     int64_t pid;
-    int64_t offer_timeout_ms;    /* 30000; 0 = never */
+    int64_t offer_timeout_ms;     /* 30000; 0 = never */
     int64_t agent_unreachable_ms; /* 75000: link broken -> unreachable */
-    int64_t recovery_ms;         /* how long recovered agents may take before they are unreachable */
-    const char *task_user;       /* for peers without the key ("nobody") */
+    int64_t recovery_ms;   /* how long recovered agents may take before they are unreachable */
+    const char *task_user; /* for peers without the key ("nobody") */
     bool allow_any_user;
-    struct pf_sm_tracer tracer;  /* of state moves, for tests; may be empty */
+    struct pf_sm_tracer tracer; /* of state moves, for tests; may be empty */
 };
 
 enum pf_master_event_type {
-    PF_MASTER_ROW = 1,   /* one recovered row, before ELECTED */
-    PF_MASTER_ELECTED,   /* all rows are in: lead with this incarnation and epoch */
-    PF_MASTER_PEER_UP,   /* authenticated; `hello` valid for the call */
+    PF_MASTER_ROW = 1, /* one recovered row, before ELECTED */
+    PF_MASTER_ELECTED, /* all rows are in: lead with this incarnation and epoch */
+    PF_MASTER_PEER_UP, /* authenticated; `hello` valid for the call */
     PF_MASTER_PEER_DOWN,
-    PF_MASTER_MESSAGE,   /* a verified Envelope from a peer that is up */
-    PF_MASTER_DEADLINE,  /* the time of pf_master_deadline has come (early or late is harmless) */
+    PF_MASTER_MESSAGE,  /* a verified Envelope from a peer that is up */
+    PF_MASTER_DEADLINE, /* the time of pf_master_deadline has come (early or late is harmless) */
 };
 
 struct pf_master_event {
@@ -75,8 +75,8 @@ void pf_master_step(struct pf_master *m, const struct pf_master_event *ev, struc
 /* Monotonic ms of the next wanted DEADLINE; INT64_MAX = none. */
 int64_t pf_master_deadline(const struct pf_master *m);
 
-/* Walks every index and sum; aborts on the first broken invariant (no-double-spend: free + offered +
- * allocated = total on each agent; indices agree both ways; heaps and limits). */
+/* Walks every index and sum; aborts on the first broken invariant (no-double-spend: free + offered
+ * + allocated = total on each agent; indices agree both ways; heaps and limits). */
 void pf_master_check(const struct pf_master *m);
 
 /* For /metrics and the benchmark; cheap. */

@@ -134,8 +134,8 @@ struct pf_ref pf_m_offer_put(struct pf_master *m, struct pf_fb_builder *b, const
 {
     struct AgentInfo info = AgentInfo__from_bytes(m_blob_bytes(&o->agent->info));
     uint32_t n_attributes = AgentInfo_attributes__len(info);
-    struct pf_str role = o->framework->is_multi_role ? pf_str(o->framework->role)
-                                                     : (struct pf_str){NULL, 0};
+    struct pf_str role =
+        o->framework->is_multi_role ? pf_str(o->framework->role) : (struct pf_str){NULL, 0};
     const struct m_demand *d = o->hold->want ? pf_al_want_owner(o->hold->want) : NULL;
     struct Offer__args args = {.hostname = pf_str(o->agent->hostname),
                                .agent_address = pf_str(o->agent->address),
@@ -152,8 +152,8 @@ struct pf_ref pf_m_offer_put(struct pf_master *m, struct pf_fb_builder *b, const
         args.attributes = (struct pf_refs){refs, n_attributes};
     }
     if (role.at) {
-        args.allocation_info = Resource_AllocationInfo__put(
-            b, &(struct Resource_AllocationInfo__args){.role = role});
+        args.allocation_info =
+            Resource_AllocationInfo__put(b, &(struct Resource_AllocationInfo__args){.role = role});
     }
     args.resources = pf_m_resources_put(b, pf_m_arena(m), &o->hold->resources, role);
     args.id = OfferID__put(b, &(struct OfferID__args){.value = {o->id, o->id_len}});
@@ -174,12 +174,11 @@ static void send_fresh(struct pf_master *m, struct m_framework *f)
         for (uint32_t i = 0; i < n; i++) {
             refs[i] = pf_m_offer_put(m, b, f->fresh[from + i]);
         }
-        pf_m_send_event(
-            m, f->peer,
-            &(struct Scheduler_Event__args){
-                .type = PF_OPT(Scheduler_Event_Type_OFFERS),
-                .offers = Scheduler_Event_Offers__put(
-                    b, &(struct Scheduler_Event_Offers__args){.offers = {refs, n}})});
+        pf_m_send_event(m, f->peer,
+                        &(struct Scheduler_Event__args){
+                            .type = PF_OPT(Scheduler_Event_Type_OFFERS),
+                            .offers = Scheduler_Event_Offers__put(
+                                b, &(struct Scheduler_Event_Offers__args){.offers = {refs, n}})});
     }
     f->fresh = NULL;
     f->n_fresh = 0;
@@ -229,8 +228,8 @@ void pf_m_on_decline(struct pf_master *m, struct m_peer *p, struct Scheduler_Cal
 {
     struct Scheduler_Call_Decline x = Scheduler_Call_decline(call);
     uint32_t n = Scheduler_Call_Decline_offer_ids__len(x);
-    int64_t ms = pf_m_filter_ms(Scheduler_Call_Decline_filters(x),
-                                Scheduler_Call_Decline__has_filters(x));
+    int64_t ms =
+        pf_m_filter_ms(Scheduler_Call_Decline_filters(x), Scheduler_Call_Decline__has_filters(x));
 
     if (n > PF_OFFERS_PER_CALL_MAX) {
         m->stats.bad_messages++;

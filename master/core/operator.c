@@ -51,10 +51,10 @@ static void on_get_state(struct pf_master *m, const struct m_call *c)
         .get_agents = Master_Response_GetAgents__put(b, &agents)};
 
     /* A step is bounded: the parts are lists of their own, read page by page. */
-    pf_m_respond(m, c,
-                 &(struct Master_Response__args){
-                     .type = PF_OPT(Master_Response_Type_GET_STATE),
-                     .get_state = Master_Response_GetState__put(b, &state)});
+    pf_m_respond(
+        m, c,
+        &(struct Master_Response__args){.type = PF_OPT(Master_Response_Type_GET_STATE),
+                                        .get_state = Master_Response_GetState__put(b, &state)});
 }
 
 static void on_get_master(struct pf_master *m, const struct m_call *c)
@@ -64,15 +64,15 @@ static void on_get_master(struct pf_master *m, const struct m_call *c)
         .start_time = PF_OPT(pf_milli_to_double(m->started_wall_ms)),
         .elected_time = PF_OPT(pf_milli_to_double(m->elected_wall_ms))};
 
-    args.master_info = MasterInfo__put(b, &(struct MasterInfo__args){
-                                              .id = pf_str(m->o.instance),
-                                              .pid = pf_str(m->o.address),
-                                              .hostname = pf_str(m->o.hostname),
-                                              .version = PF_STR(PF_VERSION)});
-    pf_m_respond(m, c,
-                 &(struct Master_Response__args){.type = PF_OPT(Master_Response_Type_GET_MASTER),
-                                                 .get_master =
-                                                     Master_Response_GetMaster__put(b, &args)});
+    args.master_info =
+        MasterInfo__put(b, &(struct MasterInfo__args){.id = pf_str(m->o.instance),
+                                                      .pid = pf_str(m->o.address),
+                                                      .hostname = pf_str(m->o.hostname),
+                                                      .version = PF_STR(PF_VERSION)});
+    pf_m_respond(
+        m, c,
+        &(struct Master_Response__args){.type = PF_OPT(Master_Response_Type_GET_MASTER),
+                                        .get_master = Master_Response_GetMaster__put(b, &args)});
 }
 
 static void on_get_masters(struct pf_master *m, const struct m_call *c)
@@ -109,8 +109,8 @@ static struct m_framework *touchable(struct pf_master *m, const struct m_call *c
         return NULL;
     }
     if (!pf_m_peer_may_touch(c->peer, f)) {
-        pf_m_reply(m, c->peer, c->request_id, ReplyCode_FORBIDDEN,
-                   "framework %s belongs to others", f->id);
+        pf_m_reply(m, c->peer, c->request_id, ReplyCode_FORBIDDEN, "framework %s belongs to others",
+                   f->id);
         return NULL;
     }
     return f;

@@ -154,8 +154,7 @@ void pf_m_on_get_agents(struct pf_master *m, const struct m_call *c)
                 p.ref[p.n++] = agent_put(m, a);
                 recovered.ref = p.ref + p.n;
             } else {
-                p.ref[p.n++] =
-                    AgentInfo__copy(m->b, AgentInfo__from_bytes(m_blob_bytes(&a->info)));
+                p.ref[p.n++] = AgentInfo__copy(m->b, AgentInfo__from_bytes(m_blob_bytes(&a->info)));
                 recovered.n++;
             }
             before = at;
@@ -181,7 +180,8 @@ static void framework_amounts(struct pf_master *m, const struct m_framework *f,
         return;
     }
     used = pf_res_dup(pf_al_framework_allocated(f->al));
-    TAILQ_FOREACH(o, &f->offers, of_framework) {
+    TAILQ_FOREACH(o, &f->offers, of_framework)
+    {
         pf_res_add_scalars(&offered, &o->hold->resources);
     }
     pf_res_sub_scalars(&used, &offered);
@@ -206,7 +206,8 @@ static struct pf_ref framework_put(struct pf_master *m, const struct m_framework
         .role = pf_str(f->role),
         .has_demands = f->has_demands};
 
-    TAILQ_FOREACH(d, &f->demands, of_framework) {
+    TAILQ_FOREACH(d, &f->demands, of_framework)
+    {
         demands[n++] = pf_m_demand_put(m, m->b, d);
     }
     args.demands = (struct pf_refs){demands, n};

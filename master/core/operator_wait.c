@@ -24,7 +24,8 @@ static const struct m_task *first_news(const struct m_framework *f, const struct
 {
     const struct m_task *t, *first = NULL;
 
-    TAILQ_FOREACH_REVERSE(t, &f->changes, m_tasks, by_change) {
+    TAILQ_FOREACH_REVERSE(t, &f->changes, m_tasks, by_change)
+    {
         if (t->change <= w->sequence) {
             break;
         }
@@ -53,17 +54,18 @@ static void answer(struct pf_master *m, const struct m_framework *f, const struc
         }
         refs[n++] = pf_m_task_put(m, m->b, t);
     }
-    TAILQ_FOREACH(d, &f->demands, of_framework) {
+    TAILQ_FOREACH(d, &f->demands, of_framework)
+    {
         waiting[n_waiting++] = pf_m_demand_put(m, m->b, d);
     }
-    struct Master_Response_WaitTasks__args args = {
-        .sequence = sequence,
-        .tasks = {refs, n},
-        .framework_removed = f->sm.state == M_FRAMEWORK_COMPLETED,
-        .waiting = {waiting, n_waiting}};
-    struct Master_Response__args response = {
-        .type = PF_OPT(Master_Response_Type_WAIT_TASKS),
-        .wait_tasks = Master_Response_WaitTasks__put(m->b, &args)};
+    struct Master_Response_WaitTasks__args args = {.sequence = sequence,
+                                                   .tasks = {refs, n},
+                                                   .framework_removed =
+                                                       f->sm.state == M_FRAMEWORK_COMPLETED,
+                                                   .waiting = {waiting, n_waiting}};
+    struct Master_Response__args response = {.type = PF_OPT(Master_Response_Type_WAIT_TASKS),
+                                             .wait_tasks =
+                                                 Master_Response_WaitTasks__put(m->b, &args)};
 
     pf_m_respond(m, &(struct m_call){.peer = w->peer, .request_id = w->request_id}, &response);
 }

@@ -79,7 +79,8 @@ static struct m_demand *demand_like(const struct m_framework *f, struct pf_str i
     if (d) {
         return d;
     }
-    TAILQ_FOREACH(d, &f->demands, of_framework) {
+    TAILQ_FOREACH(d, &f->demands, of_framework)
+    {
         if (d->id_prefix[0] != '\0' && pf_str_has_prefix(id, pf_str(d->id_prefix))) {
             return d;
         }
@@ -122,7 +123,7 @@ static void why_task(struct pf_master *m, const struct m_call *c, const struct m
                             .id = m_task_id(t),
                             .state = TaskState__str(t->state),
                             .text = task_text(m, t),
-                            .since_ms = t->is_ended        ? t->finished_ms
+                            .since_ms = t->is_ended         ? t->finished_ms
                                         : t->started_ms > 0 ? t->started_ms
                                                             : t->created_ms});
 }
@@ -166,11 +167,12 @@ static bool try_agent(struct pf_master *m, const struct m_call *c, struct pf_str
         pf_buf_printf(&text, "its link broke; unreachable in %lld s",
                       (long long)((a->deadline.key - m->now_ms) / 1000));
     }
-    answer(m, c, &(struct answer){.kind = EntityKind_AGENT,
-                                  .id = pf_str(a->id),
-                                  .state = pf_sm_name(&a->sm),
-                                  .text = pf_str(pf_buf_cstr(&text)),
-                                  .since_ms = a->seen_ms});
+    answer(m, c,
+           &(struct answer){.kind = EntityKind_AGENT,
+                            .id = pf_str(a->id),
+                            .state = pf_sm_name(&a->sm),
+                            .text = pf_str(pf_buf_cstr(&text)),
+                            .since_ms = a->seen_ms});
     pf_buf_fini(&text);
     return true;
 }
@@ -181,17 +183,17 @@ static struct pf_str framework_text(struct pf_master *m, const struct m_framewor
 
     switch ((enum m_framework_state)f->sm.state) {
     case M_FRAMEWORK_ACTIVE:
-        return pf_arena_printf(
-            arena, "%u tasks, holds %u offers; %s", f->tasks.len, f->n_offers,
-            f->is_suppressed     ? "wants no offers (suppressed)"
-            : !f->has_demands    ? "is offered whole agents (it stated no demand)"
-            : f->n_demands > 0   ? "waits for its demands"
-                                 : "wants nothing now");
+        return pf_arena_printf(arena, "%u tasks, holds %u offers; %s", f->tasks.len, f->n_offers,
+                               f->is_suppressed   ? "wants no offers (suppressed)"
+                               : !f->has_demands  ? "is offered whole agents (it stated no demand)"
+                               : f->n_demands > 0 ? "waits for its demands"
+                                                  : "wants nothing now");
     case M_FRAMEWORK_RECOVERED:
     case M_FRAMEWORK_DISCONNECTED:
-        return pf_arena_printf(arena, "%u tasks; its scheduler is away; removed in %lld s unless "
-                               "it comes back", f->tasks.len,
-                               (long long)((f->deadline.key - m->now_ms) / 1000));
+        return pf_arena_printf(arena,
+                               "%u tasks; its scheduler is away; removed in %lld s unless "
+                               "it comes back",
+                               f->tasks.len, (long long)((f->deadline.key - m->now_ms) / 1000));
     case M_FRAMEWORK_COMPLETED:
     case M_FRAMEWORK_INVALID:
     case M_FRAMEWORK_COUNT: break;
@@ -210,17 +212,19 @@ static bool try_framework(struct pf_master *m, const struct m_call *c, struct pf
     if (!f) {
         return false;
     }
-    TAILQ_FOREACH(d, &f->demands, of_framework) {
+    TAILQ_FOREACH(d, &f->demands, of_framework)
+    {
         if (d->is_waiting) {
             why_demand(m, c, d);
             return true;
         }
     }
-    answer(m, c, &(struct answer){.kind = EntityKind_FRAMEWORK,
-                                  .id = pf_str(f->id),
-                                  .state = pf_sm_name(&f->sm),
-                                  .text = framework_text(m, f),
-                                  .since_ms = f->peer ? f->registered_ms : f->unregistered_ms});
+    answer(m, c,
+           &(struct answer){.kind = EntityKind_FRAMEWORK,
+                            .id = pf_str(f->id),
+                            .state = pf_sm_name(&f->sm),
+                            .text = framework_text(m, f),
+                            .since_ms = f->peer ? f->registered_ms : f->unregistered_ms});
     return true;
 }
 
@@ -232,14 +236,13 @@ static bool try_offer(struct pf_master *m, const struct m_call *c, struct pf_str
         return false;
     }
     answer(m, c,
-           &(struct answer){.kind = EntityKind_OFFER,
-                            .id = {o->id, o->id_len},
-                            .state = pf_sm_name(&o->sm),
-                            .text = pf_arena_printf(pf_m_arena(m),
-                                                    "held by framework %s (%s), agent %s",
-                                                    o->framework->id, o->framework->name,
-                                                    o->agent->hostname),
-                            .since_ms = o->created_ms});
+           &(struct answer){
+               .kind = EntityKind_OFFER,
+               .id = {o->id, o->id_len},
+               .state = pf_sm_name(&o->sm),
+               .text = pf_arena_printf(pf_m_arena(m), "held by framework %s (%s), agent %s",
+                                       o->framework->id, o->framework->name, o->agent->hostname),
+               .since_ms = o->created_ms});
     return true;
 }
 

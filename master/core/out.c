@@ -91,55 +91,51 @@ void pf_m_send_subscribed(struct pf_master *m, struct m_framework *f)
                                     .hostname = pf_str(m->o.hostname),
                                     .pid = pf_str(m->o.address),
                                     .version = pf_str(PF_VERSION)};
-    struct Scheduler_Event_Subscribed__args args = {
-        .heartbeat_interval_seconds = PF_OPT(pf_milli_to_double(PF_HEARTBEAT_MS)),
-        .generation = f->generation,
-        .epoch = m->epoch};
+    struct Scheduler_Event_Subscribed__args args = {.heartbeat_interval_seconds =
+                                                        PF_OPT(pf_milli_to_double(PF_HEARTBEAT_MS)),
+                                                    .generation = f->generation,
+                                                    .epoch = m->epoch};
 
     args.master_info = MasterInfo__put(b, &info);
     args.framework_id = FrameworkID__put(b, &(struct FrameworkID__args){.value = pf_str(f->id)});
-    pf_m_send_event(m, f->peer,
-                    &(struct Scheduler_Event__args){
-                        .type = PF_OPT(Scheduler_Event_Type_SUBSCRIBED),
-                        .subscribed = Scheduler_Event_Subscribed__put(b, &args)});
+    pf_m_send_event(
+        m, f->peer,
+        &(struct Scheduler_Event__args){.type = PF_OPT(Scheduler_Event_Type_SUBSCRIBED),
+                                        .subscribed = Scheduler_Event_Subscribed__put(b, &args)});
 }
 
 void pf_m_send_error(struct pf_master *m, struct m_peer *p, struct pf_str message)
 {
     struct pf_fb_builder *b = pf_m_builder(m);
 
-    pf_m_send_event(
-        m, p,
-        &(struct Scheduler_Event__args){
-            .type = PF_OPT(Scheduler_Event_Type_ERROR),
-            .error = Scheduler_Event_Error__put(
-                b, &(struct Scheduler_Event_Error__args){.message = message})});
+    pf_m_send_event(m, p,
+                    &(struct Scheduler_Event__args){
+                        .type = PF_OPT(Scheduler_Event_Type_ERROR),
+                        .error = Scheduler_Event_Error__put(
+                            b, &(struct Scheduler_Event_Error__args){.message = message})});
 }
 
 void pf_m_send_rescind(struct pf_master *m, const struct m_offer *o)
 {
     struct pf_fb_builder *b = pf_m_builder(m);
-    struct pf_ref id =
-        OfferID__put(b, &(struct OfferID__args){.value = {o->id, o->id_len}});
+    struct pf_ref id = OfferID__put(b, &(struct OfferID__args){.value = {o->id, o->id_len}});
 
-    pf_m_send_event(
-        m, o->framework->peer,
-        &(struct Scheduler_Event__args){
-            .type = PF_OPT(Scheduler_Event_Type_RESCIND),
-            .rescind = Scheduler_Event_Rescind__put(
-                b, &(struct Scheduler_Event_Rescind__args){.offer_id = id})});
+    pf_m_send_event(m, o->framework->peer,
+                    &(struct Scheduler_Event__args){
+                        .type = PF_OPT(Scheduler_Event_Type_RESCIND),
+                        .rescind = Scheduler_Event_Rescind__put(
+                            b, &(struct Scheduler_Event_Rescind__args){.offer_id = id})});
 }
 
 void pf_m_send_status_bytes(struct pf_master *m, struct m_framework *f, struct pf_bytes status)
 {
     struct pf_fb_builder *b = pf_m_builder(m);
 
-    pf_m_send_event(
-        m, f->peer,
-        &(struct Scheduler_Event__args){
-            .type = PF_OPT(Scheduler_Event_Type_UPDATE),
-            .update = Scheduler_Event_Update__put(
-                b, &(struct Scheduler_Event_Update__args){.status = status})});
+    pf_m_send_event(m, f->peer,
+                    &(struct Scheduler_Event__args){
+                        .type = PF_OPT(Scheduler_Event_Type_UPDATE),
+                        .update = Scheduler_Event_Update__put(
+                            b, &(struct Scheduler_Event_Update__args){.status = status})});
 }
 
 /* What a known task's last status says beyond its state. */
@@ -224,10 +220,9 @@ void pf_m_send_acknowledge(struct pf_master *m, struct m_agent *a, struct pf_str
     struct pf_fb_builder *b = pf_m_builder(m);
 
     pf_m_send(m, a->peer, Body_AgentAcknowledge,
-              AgentAcknowledge__put(b, &(struct AgentAcknowledge__args){
-                                           .framework_id = framework_id,
-                                           .task_id = task_id,
-                                           .uuid = uuid}));
+              AgentAcknowledge__put(
+                  b, &(struct AgentAcknowledge__args){
+                         .framework_id = framework_id, .task_id = task_id, .uuid = uuid}));
 }
 
 /* --- owned bytes --- */

@@ -34,7 +34,7 @@ struct m_status {
     bool has_reason;
     enum TaskStatus_Reason reason;
     struct pf_str message;
-    int64_t unreachable_ms; /* 0 = absent */
+    int64_t unreachable_ms;    /* 0 = absent */
     const struct m_task *like; /* NULL, or whose health and container to copy */
 };
 void pf_m_send_status(struct pf_master *m, struct m_framework *f, const struct m_status *s);

@@ -11,8 +11,8 @@ void pf_m_peer_down(struct pf_master *m, uint64_t id);
 struct m_peer *pf_m_peer_get(struct pf_master *m, uint64_t id); /* NULL: none, or closed */
 void pf_m_peers_fini(struct pf_master *m);
 
-/* May the peer touch the framework's tasks? Peers with the key may touch all; those without only what
- * a peer without the key that named the same user made. */
+/* May the peer touch the framework's tasks? Peers with the key may touch all; those without only
+ * what a peer without the key that named the same user made. */
 bool pf_m_peer_may_touch(const struct m_peer *p, const struct m_framework *f);
 
 /* A request to be answered later; NULL: PF_WATCHERS_MAX wait already. */

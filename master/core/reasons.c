@@ -9,8 +9,7 @@
 /* What people call a resource. */
 static const char *shown_name(const char *resource)
 {
-    static const char *const names[][2] = {
-        {"cpus", "cpu"}, {"mem", "memory"}, {"gpus", "gpu"}};
+    static const char *const names[][2] = {{"cpus", "cpu"}, {"mem", "memory"}, {"gpus", "gpu"}};
 
     for (size_t i = 0; i < PF_ARRAY_LEN(names); i++) {
         if (strcmp(resource, names[i][0]) == 0) {
@@ -138,8 +137,7 @@ bool pf_m_demand_is_hopeless(const struct pf_master *m, const struct m_demand *d
     return m->n_recovered == 0 && d->scan.n_agents > 0 && n_too_little == d->scan.n_agents;
 }
 
-void pf_m_nearest_miss_text(const struct pf_master *m, const struct m_demand *d,
-                            struct pf_buf *out)
+void pf_m_nearest_miss_text(const struct pf_master *m, const struct m_demand *d, struct pf_buf *out)
 {
     const char *resource = d->scan.largest_resource;
     const struct m_agent *a = pf_order_get(&m->agent_order, d->scan.largest);

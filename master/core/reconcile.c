@@ -46,9 +46,9 @@ static void reconcile_one(struct pf_master *m, struct m_framework *f, struct pf_
         tell_known(m, f, t);
         return;
     }
-    if (agent_id.len == 0 ? m->n_recovered > 0
-                          : a && (a->sm.state == M_AGENT_RECOVERED ||
-                                  a->sm.state == M_AGENT_REGISTERING)) {
+    if (agent_id.len == 0
+            ? m->n_recovered > 0
+            : a && (a->sm.state == M_AGENT_RECOVERED || a->sm.state == M_AGENT_REGISTERING)) {
         return;
     }
     if (a && a->sm.state == M_AGENT_UNREACHABLE) {

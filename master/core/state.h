@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the master remembers: the entities and how they hang together. For master/core only; each
- * kind is changed by its own module (peers.c, agents.c, frameworks.c, offers.c, tasks.c, demand.c). */
+ * kind is changed by its own module (peers.c, agents.c, frameworks.c, offers.c, tasks.c, demand.c).
+ */
 #ifndef PF_MASTER_CORE_STATE_H
 #define PF_MASTER_CORE_STATE_H
 
@@ -28,12 +29,13 @@ struct m_blob {
     uint32_t len;
 };
 
-/* A request that waits: `wait_tasks` or `why`. In the lists of its peer and of what it waits for. */
+/* A request that waits: `wait_tasks` or `why`. In the lists of its peer and of what it waits for.
+ */
 struct m_wait {
     struct m_peer *peer;
     uint64_t request_id;
-    uint64_t sequence;   /* wait_tasks: changes after this */
-    char **task_id;      /* of these tasks; none: all */
+    uint64_t sequence; /* wait_tasks: changes after this */
+    char **task_id;    /* of these tasks; none: all */
     uint32_t n_task_ids;
     TAILQ_ENTRY(m_wait) of_peer, of_target;
     struct m_waits *target;
@@ -51,13 +53,13 @@ struct m_peer {
 };
 
 enum m_agent_state { /* order of pf_m_agent_table */
-    M_AGENT_INVALID = 0,
-    M_AGENT_RECOVERED,    /* from a row; not heard of since */
-    M_AGENT_REGISTERING,  /* tells its tasks */
-    M_AGENT_REGISTERED,
-    M_AGENT_DISCONNECTED, /* link broken a moment ago */
-    M_AGENT_UNREACHABLE,
-    M_AGENT_COUNT
+                     M_AGENT_INVALID = 0,
+                     M_AGENT_RECOVERED,   /* from a row; not heard of since */
+                     M_AGENT_REGISTERING, /* tells its tasks */
+                     M_AGENT_REGISTERED,
+                     M_AGENT_DISCONNECTED, /* link broken a moment ago */
+                     M_AGENT_UNREACHABLE,
+                     M_AGENT_COUNT
 };
 
 struct m_agent {
@@ -68,14 +70,14 @@ struct m_agent {
     char *hostname, *address, *http_address, *version, *isolation, *task_user;
     int64_t pid;
     bool runs_as_root, allows_any_user;
-    struct pf_al_agent *al;    /* from registering until unreachable */
-    struct m_peer *peer;       /* REGISTERING and REGISTERED */
-    uint64_t registration;     /* how many times it began to register */
-    uint64_t request_id;       /* of the registration under way */
+    struct pf_al_agent *al; /* from registering until unreachable */
+    struct m_peer *peer;    /* REGISTERING and REGISTERED */
+    uint64_t registration;  /* how many times it began to register */
+    uint64_t request_id;    /* of the registration under way */
     int64_t admitted_ms, registered_ms, reregistered_ms, seen_ms; /* wall */
     struct pf_heap_node deadline;
     struct m_tasks tasks;
-    uint32_t n_tasks;          /* not ended ones */
+    uint32_t n_tasks; /* not ended ones */
     LIST_HEAD(, m_link) links;
 };
 
@@ -84,17 +86,17 @@ struct m_link {
     uint64_t key[2]; /* numbers of agent and framework */
     struct m_agent *agent;
     struct m_framework *framework;
-    bool info_sent;  /* since the agent's registration */
+    bool info_sent; /* since the agent's registration */
     LIST_ENTRY(m_link) of_agent, of_framework;
 };
 
 enum m_framework_state { /* order of pf_m_framework_table */
-    M_FRAMEWORK_INVALID = 0,
-    M_FRAMEWORK_RECOVERED, /* from a row or an agent; not heard of since */
-    M_FRAMEWORK_ACTIVE,    /* subscribed */
-    M_FRAMEWORK_DISCONNECTED,
-    M_FRAMEWORK_COMPLETED,
-    M_FRAMEWORK_COUNT
+                         M_FRAMEWORK_INVALID = 0,
+                         M_FRAMEWORK_RECOVERED, /* from a row or an agent; not heard of since */
+                         M_FRAMEWORK_ACTIVE,    /* subscribed */
+                         M_FRAMEWORK_DISCONNECTED,
+                         M_FRAMEWORK_COMPLETED,
+                         M_FRAMEWORK_COUNT
 };
 #define M_INSTANCES_MAX 8 /* former scheduler instances that are remembered and refused */
 
@@ -105,14 +107,14 @@ struct m_framework {
     struct m_blob info; /* FrameworkInfo */
     char *name, *user, *role;
     bool is_partition_aware, is_multi_role;
-    bool is_trusted;    /* made by a peer with the key */
-    char *owner;        /* else: the user that peer named */
+    bool is_trusted; /* made by a peer with the key */
+    char *owner;     /* else: the user that peer named */
     bool is_durable, is_suppressed, has_demands;
     char *instance, *former[M_INSTANCES_MAX];
     uint64_t generation;
     int64_t failover_ms;
     int64_t registered_ms, reregistered_ms, unregistered_ms; /* wall */
-    struct m_peer *peer; /* ACTIVE */
+    struct m_peer *peer;                                     /* ACTIVE */
     struct pf_heap_node deadline;
     struct pf_al_framework *al; /* NULL when completed */
     struct pf_map tasks;        /* by id: those not in `ended` */
@@ -126,62 +128,62 @@ struct m_framework {
     uint32_t n_demands;
     struct m_waits waits;
     LIST_HEAD(, m_link) links;
-    struct m_offer **fresh;     /* offers of this step, not yet told; in the turn's arena */
+    struct m_offer **fresh; /* offers of this step, not yet told; in the turn's arena */
     uint32_t n_fresh, cap_fresh;
-    bool is_woken;              /* a task changed in this step and somebody waits */
+    bool is_woken; /* a task changed in this step and somebody waits */
     TAILQ_ENTRY(m_framework) woken, with_fresh;
 };
 
 enum m_task_state { /* order of pf_m_task_table */
-    M_TASK_INVALID = 0,
-    M_TASK_STAGING,
-    M_TASK_STARTING,
-    M_TASK_RUNNING,
-    M_TASK_KILLING,
-    M_TASK_UNREACHABLE,
-    M_TASK_FINISHED,
-    M_TASK_FAILED,
-    M_TASK_KILLED,
-    M_TASK_ERROR,
-    M_TASK_LOST,
-    M_TASK_DROPPED,
-    M_TASK_GONE,
-    M_TASK_COUNT
+                    M_TASK_INVALID = 0,
+                    M_TASK_STAGING,
+                    M_TASK_STARTING,
+                    M_TASK_RUNNING,
+                    M_TASK_KILLING,
+                    M_TASK_UNREACHABLE,
+                    M_TASK_FINISHED,
+                    M_TASK_FAILED,
+                    M_TASK_KILLED,
+                    M_TASK_ERROR,
+                    M_TASK_LOST,
+                    M_TASK_DROPPED,
+                    M_TASK_GONE,
+                    M_TASK_COUNT
 };
 
 struct m_task {
     struct pf_sm sm;
-    enum TaskState state;         /* the latest known */
-    enum TaskState update_state;  /* the last told to the framework */
+    enum TaskState state;        /* the latest known */
+    enum TaskState update_state; /* the last told to the framework */
     struct m_framework *framework;
     struct m_agent *agent;
     uint64_t number, registration;
     struct pf_uuid launch;
     struct pf_resources resources;
-    bool uses_resources;          /* they count in the allocator */
-    bool is_pending;              /* `status` waits for its acknowledgement */
+    bool uses_resources; /* they count in the allocator */
+    bool is_pending;     /* `status` waits for its acknowledgement */
     bool is_ended, is_history;
     bool has_exit_status, has_signal, has_kill, has_kill_grace, has_kill_signal;
     int32_t exit_status, signal, kill_signal;
     int64_t kill_grace_ms;
     int64_t created_ms, started_ms, finished_ms; /* wall */
     int64_t unreachable_ms;
-    struct m_blob status;         /* the last TaskStatus */
-    struct m_blob summary;        /* Task: what does not change */
-    uint64_t change;              /* of the framework's sequence */
+    struct m_blob status;  /* the last TaskStatus */
+    struct m_blob summary; /* Task: what does not change */
+    uint64_t change;       /* of the framework's sequence */
     TAILQ_ENTRY(m_task) of_agent, by_change;
     uint32_t id_len;
-    char id[];                    /* with a NUL */
+    char id[]; /* with a NUL */
 };
 
 enum m_offer_state { /* order of pf_m_offer_table */
-    M_OFFER_INVALID = 0,
-    M_OFFER_OPEN,
-    M_OFFER_ACCEPTED,
-    M_OFFER_DECLINED,
-    M_OFFER_RESCINDED,
-    M_OFFER_EXPIRED,
-    M_OFFER_COUNT
+                     M_OFFER_INVALID = 0,
+                     M_OFFER_OPEN,
+                     M_OFFER_ACCEPTED,
+                     M_OFFER_DECLINED,
+                     M_OFFER_RESCINDED,
+                     M_OFFER_EXPIRED,
+                     M_OFFER_COUNT
 };
 
 struct m_offer {
@@ -206,8 +208,8 @@ struct m_demand {
     bool is_unsettled;           /* in m->unsettled: the next allocation decides */
     TAILQ_ENTRY(m_demand) unsettled;
     int64_t waiting_since_ms, waiting_since_wall_ms;
-    char *text;                  /* the reason last told, without ages; NULL: none */
-    struct pf_al_scan scan;      /* under way, or the last one */
+    char *text;             /* the reason last told, without ages; NULL: none */
+    struct pf_al_scan scan; /* under way, or the last one */
     bool is_scanning;
     struct pf_heap_node deadline; /* of the next scan or the next slice */
     struct m_waits whys;
@@ -222,15 +224,15 @@ struct pf_master {
     uint64_t epoch;
     uint64_t next_framework, next_offer; /* counters of short ids */
     int64_t now_ms, wall_ms, started_wall_ms, elected_wall_ms;
-    struct pf_turn *turn; /* of the step under way */
+    struct pf_turn *turn;    /* of the step under way */
     struct pf_fb_builder *b; /* the turn's, with the message under way */
     struct pf_map peers, agents, frameworks, offers, links;
     struct pf_order agent_order, framework_order, offer_order, completed;
     struct pf_map completed_by_id;
     struct pf_heap agent_deadlines, framework_deadlines, offer_deadlines, demand_deadlines;
     struct pf_allocator *al;
-    bool allocates_now;     /* at the end of this step, not at the next deadline */
-    uint32_t n_recovered;   /* agents that were not heard of since the takeover */
+    bool allocates_now;   /* at the end of this step, not at the next deadline */
+    uint32_t n_recovered; /* agents that were not heard of since the takeover */
     uint32_t n_waits, n_waiting_demands;
     struct m_demands unsettled;
     TAILQ_HEAD(m_frameworks, m_framework) woken, with_fresh; /* empty between steps */

@@ -178,9 +178,8 @@ static void set_wishes(struct pf_master *m, const struct subscription *x, struct
 void pf_m_on_subscribe(struct pf_master *m, struct m_peer *p, struct Scheduler_Call call,
                        uint64_t request_id)
 {
-    struct subscription x = {.peer = p,
-                             .request_id = request_id,
-                             .s = Scheduler_Call_subscribe(call)};
+    struct subscription x = {
+        .peer = p, .request_id = request_id, .s = Scheduler_Call_subscribe(call)};
     struct m_framework *f;
     char new_id[PF_SHORT_ID_MAX];
 

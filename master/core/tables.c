@@ -27,10 +27,10 @@ static const struct pf_sm_state framework_states[M_FRAMEWORK_COUNT] = {
     [M_FRAMEWORK_COMPLETED] = {"completed", PF_SM_FINAL, 0},
 };
 
-#define TASK_ENDS                                                                                 \
-    (BIT(M_TASK_FINISHED) | BIT(M_TASK_FAILED) | BIT(M_TASK_KILLED) | BIT(M_TASK_ERROR) |         \
+#define TASK_ENDS                                                                                  \
+    (BIT(M_TASK_FINISHED) | BIT(M_TASK_FAILED) | BIT(M_TASK_KILLED) | BIT(M_TASK_ERROR) |          \
      BIT(M_TASK_LOST) | BIT(M_TASK_DROPPED) | BIT(M_TASK_GONE))
-#define TASK_LIVES \
+#define TASK_LIVES                                                                                 \
     (BIT(M_TASK_STAGING) | BIT(M_TASK_STARTING) | BIT(M_TASK_RUNNING) | BIT(M_TASK_KILLING))
 
 /* Every state but `unreachable` may be what an agent tells of a task that nobody knew. */

@@ -49,7 +49,8 @@ struct m_task *pf_m_task_find(const struct m_framework *f, struct pf_str id)
     struct m_task *found = pf_m_task_get(f, id), *t;
 
     if (!found) {
-        TAILQ_FOREACH_REVERSE(t, &f->changes, m_tasks, by_change) {
+        TAILQ_FOREACH_REVERSE(t, &f->changes, m_tasks, by_change)
+        {
             if (pf_str_eq(m_task_id(t), id)) {
                 return t;
             }
@@ -90,8 +91,8 @@ static struct m_task *task_new(struct pf_master *m, struct m_framework *f, struc
 struct m_task *pf_m_task_launch(struct pf_master *m, struct m_framework *f, struct m_agent *a,
                                 struct TaskInfo info, const struct pf_resources *resources)
 {
-    struct m_task *t = task_new(m, f, a, TaskID_value(TaskInfo_task_id(info)),
-                                TaskState_TASK_STAGING, "launch");
+    struct m_task *t =
+        task_new(m, f, a, TaskID_value(TaskInfo_task_id(info)), TaskState_TASK_STAGING, "launch");
 
     t->launch = pf_uuid_random(&m->rng);
     t->resources = pf_res_dup(resources);
@@ -123,8 +124,7 @@ static void learn_status(struct pf_master *m, struct m_task *t, struct Task x)
         struct pf_fb_builder *b = pf_m_builder(m);
         struct TaskStatus last = Task_statuses__at(x, n - 1);
 
-        pf_m_blob_set(&t->status,
-                      pf_msg_bytes(TaskStatus__finish(b, TaskStatus__copy(b, last))));
+        pf_m_blob_set(&t->status, pf_msg_bytes(TaskStatus__finish(b, TaskStatus__copy(b, last))));
         t->is_pending = TaskStatus_uuid(last).len > 0;
     }
     t->update_state = Task__has_status_update_state(x) ? Task_status_update_state(x) : t->state;
@@ -298,8 +298,8 @@ void pf_m_task_set_state(struct pf_master *m, struct m_task *t, enum TaskState s
 
 void pf_m_task_unreachable(struct pf_master *m, struct m_task *t)
 {
-    enum TaskState state = t->framework->is_partition_aware ? TaskState_TASK_UNREACHABLE
-                                                            : TaskState_TASK_LOST;
+    enum TaskState state =
+        t->framework->is_partition_aware ? TaskState_TASK_UNREACHABLE : TaskState_TASK_LOST;
 
     if (t->is_ended) {
         return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tasks the master knows: made by a launch or learnt from an agent, moved by updates, kept as history
- * when they have ended and their last update was acknowledged. */
+/* Tasks the master knows: made by a launch or learnt from an agent, moved by updates, kept as
+ * history when they have ended and their last update was acknowledged. */
 #ifndef PF_MASTER_CORE_TASKS_H
 #define PF_MASTER_CORE_TASKS_H
 

@@ -12,8 +12,8 @@ static void acknowledge_oneself(struct pf_master *m, struct m_agent *a, struct A
     struct TaskStatus s = AgentUpdate_status(x);
 
     if (TaskStatus_uuid(s).len > 0) {
-        pf_m_send_acknowledge(m, a, AgentUpdate_framework_id(x), TaskID_value(TaskStatus_task_id(s)),
-                              TaskStatus_uuid(s));
+        pf_m_send_acknowledge(m, a, AgentUpdate_framework_id(x),
+                              TaskID_value(TaskStatus_task_id(s)), TaskStatus_uuid(s));
     }
 }
 
@@ -48,9 +48,8 @@ static bool is_of(const struct m_task *t, const struct m_agent *a, struct AgentU
 {
     struct pf_bytes launch = AgentUpdate_launch_uuid(x);
 
-    return t->agent == a &&
-           (launch.len == 0 || (launch.len == sizeof t->launch.b &&
-                                memcmp(launch.at, t->launch.b, launch.len) == 0));
+    return t->agent == a && (launch.len == 0 || (launch.len == sizeof t->launch.b &&
+                                                 memcmp(launch.at, t->launch.b, launch.len) == 0));
 }
 
 void pf_m_on_agent_update(struct pf_master *m, struct m_peer *p, struct Envelope e)
@@ -108,8 +107,7 @@ enum ReplyCode pf_m_acknowledge(struct pf_master *m, struct m_framework *f, stru
     m->stats.acknowledgements++;
     last = TaskStatus__from_bytes(m_blob_bytes(&t->status));
     expected = TaskStatus_uuid(last);
-    if (t->is_pending && expected.len == uuid.len &&
-        memcmp(expected.at, uuid.at, uuid.len) == 0) {
+    if (t->is_pending && expected.len == uuid.len && memcmp(expected.at, uuid.at, uuid.len) == 0) {
         t->is_pending = false;
         if (pf_m_state_is_terminal(TaskStatus_state(last))) {
             pf_m_task_to_history(m, t);

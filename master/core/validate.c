@@ -28,8 +28,10 @@ static bool check_ids(const struct m_framework *f, const struct m_agent *a, stru
         return false;
     }
     if (!pf_str_is(agent_id, a->id)) {
-        (void)pf_err_set(&why->err, PF_EINVAL, "Task uses invalid agent %.*s while agent %s is "
-                         "expected", PF_STR_ARG(agent_id), a->id);
+        (void)pf_err_set(&why->err, PF_EINVAL,
+                         "Task uses invalid agent %.*s while agent %s is "
+                         "expected",
+                         PF_STR_ARG(agent_id), a->id);
         return false;
     }
     if (f->tasks.len >= PF_FRAMEWORK_TASKS_MAX) {
@@ -158,8 +160,8 @@ bool pf_m_task_validate(struct pf_master *m, const struct m_framework *f, const 
                         struct pf_resources *out, struct m_refusal *why)
 {
     *why = (struct m_refusal){.reason = TaskStatus_Reason_REASON_TASK_INVALID};
-    if (!check_ids(f, a, info, why) || !check_command(info, why) ||
-        !check_unsupported(info, why) || !check_resources(f, info, left, out, why)) {
+    if (!check_ids(f, a, info, why) || !check_command(info, why) || !check_unsupported(info, why) ||
+        !check_resources(f, info, left, out, why)) {
         return false;
     }
     if (!any_user(m, f, a) && !a->runs_as_root) {

@@ -53,12 +53,13 @@ static void begin_registration(struct mw *w, uint64_t peer, const char *instance
 static void tell_tasks(struct mw *w, uint64_t peer, const char *f, const char *task,
                        const char *state, const char *launch, const char *resources)
 {
-    mw_send(w, peer,
-            "'body':{'AgentTasks':{'frameworks':[{'framework_id':'%s','info':{'user':'u','name':'n'}}"
-            "],'tasks':[{'name':'t','task_id':{'value':'%s'},'framework_id':{'value':'%s'},"
-            "'agent_id':{'value':'" MW_A1 "'},'state':'%s','resources':[%s],'launch_uuid':'%s'}],"
-            "'last':true}}",
-            f, task, f, state, mw_res(w, resources), launch);
+    mw_send(
+        w, peer,
+        "'body':{'AgentTasks':{'frameworks':[{'framework_id':'%s','info':{'user':'u','name':'n'}}"
+        "],'tasks':[{'name':'t','task_id':{'value':'%s'},'framework_id':{'value':'%s'},"
+        "'agent_id':{'value':'" MW_A1 "'},'state':'%s','resources':[%s],'launch_uuid':'%s'}],"
+        "'last':true}}",
+        f, task, f, state, mw_res(w, resources), launch);
 }
 
 /* Link broken for 75 s: LOST for a framework that knows no partitions; back: RUNNING again. */
@@ -200,12 +201,13 @@ static void test_twin_is_killed(void **state)
             "'body':{'AgentRegister':{'info':{'hostname':'h','id':{'value':'" MW_A2
             "'},'resources':[%s]}}}",
             mw_res(w, "cpus:4;mem:1024"));
-    mw_send(w, AGENT2,
-            "'body':{'AgentTasks':{'frameworks':[{'framework_id':'%s','info':{'user':'u','name':'n'}}"
-            "],'tasks':[{'name':'t','task_id':{'value':'t1'},'framework_id':{'value':'%s'},"
-            "'agent_id':{'value':'" MW_A2 "'},'state':'TASK_RUNNING','resources':[%s],"
-            "'launch_uuid':'%s'}],'last':true}}",
-            f, f, mw_res(w, "cpus:1"), other);
+    mw_send(
+        w, AGENT2,
+        "'body':{'AgentTasks':{'frameworks':[{'framework_id':'%s','info':{'user':'u','name':'n'}}"
+        "],'tasks':[{'name':'t','task_id':{'value':'t1'},'framework_id':{'value':'%s'},"
+        "'agent_id':{'value':'" MW_A2 "'},'state':'TASK_RUNNING','resources':[%s],"
+        "'launch_uuid':'%s'}],'last':true}}",
+        f, f, mw_res(w, "cpus:1"), other);
     mw_expect(w, AGENT2, "AgentKill", other, "'grace_ms':0", NULL);
     mw_expect(w, AGENT2, "AgentRegistered", NULL);
     mw_drop(w, FW);
@@ -266,8 +268,7 @@ static void test_kill_paths(void **state)
     mw_call(w, FW, "KILL", "'kill':{'task_id':{'value':'t1'},'agent_id':{'value':'wrong'}}");
     mw_expect_nothing(w, AGENT);
     mw_call(w, FW, "KILL", "'kill':{'task_id':{'value':'t9'}}");
-    mw_expect(w, FW, "'type':'UPDATE'", "'value':'t9'", "TASK_LOST", "REASON_RECONCILIATION",
-              NULL);
+    mw_expect(w, FW, "'type':'UPDATE'", "'value':'t9'", "TASK_LOST", "REASON_RECONCILIATION", NULL);
     mw_down(w, AGENT);
     mw_call(w, FW, "KILL", "'kill':{'task_id':{'value':'t1'}}");
     begin_registration(w, AGENT2, "i2");
@@ -297,8 +298,8 @@ static void test_kill_by_operator(void **state)
 static void test_reconcile(void **state)
 {
     struct mw *w = *state;
-    const char *launch, *f = given_running(w, "'capabilities':[{'type':'PARTITION_AWARE'}]",
-                                           &launch);
+    const char *launch,
+        *f = given_running(w, "'capabilities':[{'type':'PARTITION_AWARE'}]", &launch);
 
     mw_call(w, FW, "RECONCILE", "'reconcile':{}");
     mw_expect(w, FW, "TASK_RUNNING", "REASON_RECONCILIATION", "Latest task state", NULL);

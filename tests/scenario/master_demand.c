@@ -203,10 +203,11 @@ static void test_constraints_pick_the_agent(void **state)
              "{'name':'keys','type':'SET','set':{'item':['x','y']}}");
     (void)mw_framework(w, FW, "", "'has_demands':true");
     for (size_t i = 0; i < PF_ARRAY_LEN(cases); i++) {
-        mw_call(w, FW, "DEMAND",
-                "'demand':{'demands':[{'id':'d%zu','count':1,'resources':[%s],'constraints':[{%s}]}]"
-                "}",
-                i, mw_res(w, "cpus:1"), cases[i].constraint);
+        mw_call(
+            w, FW, "DEMAND",
+            "'demand':{'demands':[{'id':'d%zu','count':1,'resources':[%s],'constraints':[{%s}]}]"
+            "}",
+            i, mw_res(w, "cpus:1"), cases[i].constraint);
         if (i > 0) {
             mw_expect(w, FW, "'type':'RESCIND'", NULL);
         }
@@ -234,8 +235,10 @@ static void test_waiting_demand_says_why(void **state)
     mw_expect_nothing(w, FW2);
     mw_agent(w, AGENT2, MW_A2, "cpus:0.5;mem:4000", "");
     mw_pass(w, 2000);
-    mw_expect(w, FW2, "2 agents; 1 in use: too little free cpu (short 0.5), "
-              "1 too little cpu (short 0.5)", NULL);
+    mw_expect(w, FW2,
+              "2 agents; 1 in use: too little free cpu (short 0.5), "
+              "1 too little cpu (short 0.5)",
+              NULL);
     mw_drop(w, FW);
     mw_update(w, AGENT, f, "t1", "TASK_FINISHED", 1);
     mw_expect(w, FW2, "'type':'OFFERS'", "'demand_count':2", NULL);

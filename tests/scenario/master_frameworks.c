@@ -46,8 +46,8 @@ static const char *given_running(struct mw *w, const char *more)
     return f;
 }
 
-/* A second scheduler with the same id: the first gets ERROR and its link ends; the task goes on, and
- * the update that was not acknowledged is told again. */
+/* A second scheduler with the same id: the first gets ERROR and its link ends; the task goes on,
+ * and the update that was not acknowledged is told again. */
 static void test_failover_evicts_the_old_scheduler(void **state)
 {
     struct mw *w = *state;
@@ -247,12 +247,13 @@ static void test_framework_is_learnt_from_its_agent(void **state)
             "'request_id':1,'body':{'AgentRegister':{'info':{'hostname':'h','id':{'value':'" MW_A1
             "'},'resources':[%s]}}}",
             mw_res(w, "cpus:4;mem:1024"));
-    mw_send(w, AGENT,
-            "'body':{'AgentTasks':{'frameworks':[{'framework_id':'%s','info':{'user':'u','name':'n',"
-            "'failover_timeout':1}}],'tasks':[{'name':'t','task_id':{'value':'t1'},'framework_id':{"
-            "'value':'%s'},'agent_id':{'value':'" MW_A1 "'},'state':'TASK_RUNNING','resources':[%s],"
-            "'launch_uuid':'%s','command':'sleep'}],'last':true}}",
-            f, f, mw_res(w, "cpus:1;mem:24"), mw_uuid(w, 9));
+    mw_send(
+        w, AGENT,
+        "'body':{'AgentTasks':{'frameworks':[{'framework_id':'%s','info':{'user':'u','name':'n',"
+        "'failover_timeout':1}}],'tasks':[{'name':'t','task_id':{'value':'t1'},'framework_id':{"
+        "'value':'%s'},'agent_id':{'value':'" MW_A1 "'},'state':'TASK_RUNNING','resources':[%s],"
+        "'launch_uuid':'%s','command':'sleep'}],'last':true}}",
+        f, f, mw_res(w, "cpus:1;mem:24"), mw_uuid(w, 9));
     mw_expect(w, AGENT, "AgentRegistered", NULL);
     mw_ask(w, OP, "GET_TASKS", "%s", "");
     mw_expect(w, OP, "'tasks':[{", "TASK_RUNNING", "'command':'sleep'", NULL);
@@ -272,17 +273,19 @@ static void test_detached_framework_ends_when_acknowledged(void **state)
     mw_expect(w, AGENT, "AgentAcknowledge", NULL);
     mw_down(w, FW);
     mw_up(w, OP, "OPERATOR", true, "");
-    mw_send(w, OP,
-            "'request_id':1,'body':{'Master_Call':{'type':'WAIT_TASKS','wait_tasks':{'framework_id':"
-            "'%s'}}}",
-            f);
+    mw_send(
+        w, OP,
+        "'request_id':1,'body':{'Master_Call':{'type':'WAIT_TASKS','wait_tasks':{'framework_id':"
+        "'%s'}}}",
+        f);
     mw_expect(w, OP, "'request_id':1", "TASK_RUNNING", NULL);
     const char *sequence = mw_field(w, "sequence");
 
-    mw_send(w, OP,
-            "'request_id':2,'body':{'Master_Call':{'type':'WAIT_TASKS','wait_tasks':{'framework_id':"
-            "'%s','sequence':%s}}}",
-            f, sequence);
+    mw_send(
+        w, OP,
+        "'request_id':2,'body':{'Master_Call':{'type':'WAIT_TASKS','wait_tasks':{'framework_id':"
+        "'%s','sequence':%s}}}",
+        f, sequence);
     mw_expect_nothing(w, OP);
     mw_update(w, AGENT, f, "t1", "TASK_FAILED", 2);
     mw_expect(w, OP, "'request_id':2", "TASK_FAILED", mw_uuid(w, 2), NULL);

@@ -184,10 +184,11 @@ static void test_accept_with_one_bad_offer_takes_back_the_good(void **state)
     const char *offer = given_offer(w);
 
     mw_drop_trace(w);
-    mw_call(w, FW, "ACCEPT",
-            "'accept':{'offer_ids':[{'value':'%s'},{'value':'nope'}],'operations':[{'type':'LAUNCH',"
-            "'launch':{'task_infos':[%s]}}]}",
-            offer, mw_task(w, "t1", MW_A1, "cpus:1"));
+    mw_call(
+        w, FW, "ACCEPT",
+        "'accept':{'offer_ids':[{'value':'%s'},{'value':'nope'}],'operations':[{'type':'LAUNCH',"
+        "'launch':{'task_infos':[%s]}}]}",
+        offer, mw_task(w, "t1", MW_A1, "cpus:1"));
     mw_expect(w, FW, "TASK_LOST", "Offer nope is no longer valid", NULL);
     mw_expect(w, FW, "'type':'OFFERS'", NULL);
     mw_expect_nothing(w, AGENT);

@@ -173,10 +173,12 @@ static void test_find(void **state)
     assert_int_equal(count(mw_field(w, "matches"), "t2"), 0);
     mw_ask(w, OP, "FIND", "'find':{'text':'t*','kinds':['TASK'],'limit':2}");
     mw_expect(w, OP, "'more':true", NULL);
-    mw_ask(w, OP, "FIND", "'find':{'text':'h1','kinds':['AGENT']}");
+    mw_ask(w, OP, "FIND", "'find':{'text':'h11','kinds':['AGENT']}");
     mw_expect(w, OP, "'kind':'AGENT'", MW_A1, NULL);
-    mw_ask(w, OP, "FIND", "'find':{'text':'n2'}");
+    mw_ask(w, OP, "FIND", "'find':{'text':'n2*'}");
     mw_expect(w, OP, "'kind':'FRAMEWORK'", f, NULL);
+    mw_ask(w, OP, "FIND", "'find':{'text':'n2'}"); /* a name counts as a whole */
+    assert_int_equal(count(mw_next(w, OP), "kind"), 0);
     mw_ask(w, OP, "FIND", "'find':{'text':'zzz'}");
     assert_int_equal(count(mw_next(w, OP), "kind"), 0);
     (void)mw_framework(w, FW2, "", "'has_demands':true");

@@ -51,29 +51,35 @@ static void test_invalid_tasks_are_refused(void **state)
         {NAME_ID HERE CPU ",'command':{}", "neither a value nor a script"},
         {NAME_ID HERE CPU ",'command':{'value':'x','uris':[{'value':'http://x/'}]}", "URIs"},
         {NAME_ID HERE CPU ",'command':{'value':'x','environment':{'variables':[{'name':'A','type':"
-         "'SECRET','secret':{}}]}}",
+                          "'SECRET','secret':{}}]}}",
          "SECRET"},
         {NAME_ID HERE CPU ",'command':{'value':'x','environment':{'variables':[{'name':'A'}]}}",
          "must have a name and a value"},
         {NAME_ID HERE CPU RUN ",'health_check':{'type':'TCP'}", "health checks"},
         {NAME_ID HERE CPU RUN ",'check':{'type':'TCP'}", "checks are not supported yet"},
         {NAME_ID HERE CPU RUN ",'limits':{'cpus':{'value':2}}", "resource limits"},
-        {NAME_ID HERE CPU RUN ",'container':{'type':'DOCKER','docker':{'image':'x'}}", "containers"},
+        {NAME_ID HERE CPU RUN ",'container':{'type':'DOCKER','docker':{'image':'x'}}",
+         "containers"},
         {NAME_ID HERE "'resources':[]" RUN, "Task uses no resources"},
         {NAME_ID HERE "'resources':[{'name':'cpus','type':'SCALAR','scalar':{'value':0}}]" RUN,
          "Task uses no resources"},
         {NAME_ID HERE "'resources':[{'name':'cpus','type':'SCALAR','scalar':{'value':-1}}]" RUN,
          "invalid resources"},
-        {NAME_ID HERE "'resources':[{'name':'cpus','type':'SCALAR','scalar':{'value':1},'role':'r'}]"
-         RUN, "reserved resources are not supported yet"},
-        {NAME_ID HERE "'resources':[{'name':'cpus','type':'SCALAR','scalar':{'value':1},'revocable':"
-         "{}}]" RUN, "revocable resources"},
+        {NAME_ID HERE
+         "'resources':[{'name':'cpus','type':'SCALAR','scalar':{'value':1},'role':'r'}]" RUN,
+         "reserved resources are not supported yet"},
+        {NAME_ID HERE
+         "'resources':[{'name':'cpus','type':'SCALAR','scalar':{'value':1},'revocable':"
+         "{}}]" RUN,
+         "revocable resources"},
         {NAME_ID HERE "'resources':[{'name':'cpus','type':'SCALAR','scalar':{'value':1},"
-         "'allocation_info':{'role':'other'}}]" RUN, "is allocated to role other"},
+                      "'allocation_info':{'role':'other'}}]" RUN,
+         "is allocated to role other"},
         {NAME_ID HERE "'resources':[{'name':'cpus','type':'SCALAR','scalar':{'value':4.001}}]" RUN,
          "Task uses more resources cpus:4.001 than available cpus:4;mem:1024;ports:[100-109]"},
         {NAME_ID HERE "'resources':[{'name':'ports','type':'RANGES','ranges':{'range':[{'begin':99,"
-         "'end':100}]}}]" RUN, "more resources"},
+                      "'end':100}]}}]" RUN,
+         "more resources"},
         {NAME_ID HERE "'resources':[{'name':'gpus','type':'SCALAR','scalar':{'value':0.5}}]" RUN,
          "gpus"},
     };
@@ -141,10 +147,11 @@ static void test_unsupported_operations(void **state)
     mw_expect(w, FW, "'request_id':8", "'code':'UNSUPPORTED'", "RESERVE", NULL);
     mw_expect(w, FW, "'type':'OFFERS'", NULL);
     offer = mw_field(w, "id");
-    mw_call(w, FW, "ACCEPT",
-            "'accept':{'offer_ids':[{'value':'%s'}],'operations':[{'type':'LAUNCH_GROUP',"
-            "'launch_group':{'executor':{'executor_id':{'value':'e'}},'task_group':{'tasks':[%s]}}}]}",
-            offer, mw_task(w, "t1", MW_A1, "cpus:1"));
+    mw_call(
+        w, FW, "ACCEPT",
+        "'accept':{'offer_ids':[{'value':'%s'}],'operations':[{'type':'LAUNCH_GROUP',"
+        "'launch_group':{'executor':{'executor_id':{'value':'e'}},'task_group':{'tasks':[%s]}}}]}",
+        offer, mw_task(w, "t1", MW_A1, "cpus:1"));
     mw_expect(w, FW, "TASK_ERROR", "REASON_TASK_GROUP_INVALID", "not supported yet", NULL);
 }
 
@@ -175,9 +182,10 @@ static void test_calls_that_are_refused(void **state)
             "'request_id':1,'body':{'Scheduler_Call':{'type':'REVIVE','framework_id':{'value':'x'}}"
             "}");
     mw_expect(w, FW2, "'code':'FORBIDDEN'", NULL);
-    mw_send(w, FW2,
-            "'request_id':1,'body':{'Scheduler_Call':{'type':'ACKNOWLEDGE','acknowledge':{'agent_id'"
-            ":{'value':'a'},'task_id':{'value':'t'},'uuid':'AAAA'}}}");
+    mw_send(
+        w, FW2,
+        "'request_id':1,'body':{'Scheduler_Call':{'type':'ACKNOWLEDGE','acknowledge':{'agent_id'"
+        ":{'value':'a'},'task_id':{'value':'t'},'uuid':'AAAA'}}}");
     mw_expect(w, FW2, "'code':'BAD_REQUEST'", "16 bytes", NULL);
 }
 
@@ -284,9 +292,10 @@ static void test_limits_are_told(void **state)
     for (unsigned i = 0; i < 1001; i++) {
         mw_expect(w, FW, "TASK_ERROR", "More than 1000 tasks", NULL);
     }
-    mw_send(w, FW,
-            "'request_id':1,'body':{'Scheduler_Call':{'type':'DECLINE','decline':{'offer_ids':[%s]}}}",
-            pf_buf_cstr(&ids));
+    mw_send(
+        w, FW,
+        "'request_id':1,'body':{'Scheduler_Call':{'type':'DECLINE','decline':{'offer_ids':[%s]}}}",
+        pf_buf_cstr(&ids));
     mw_expect(w, FW, "'type':'OFFERS'", NULL);
     mw_expect(w, FW, "'code':'TOO_LARGE'", NULL);
     pf_buf_fini(&tasks);
@@ -306,8 +315,8 @@ static void play(struct mw *w)
     mw_expect(w, FW, "'type':'OFFERS'", NULL);
     mw_accept(w, FW, mw_field(w, "id"), mw_task(w, "t1", MW_A1, "cpus:1"), "");
     (void)mw_framework(w, FW2, "", "");
-    mw_call(w, FW2, "DEMAND",
-            "'demand':{'demands':[{'id':'d','count':9,'resources':[%s]}]}", mw_res(w, "cpus:1"));
+    mw_call(w, FW2, "DEMAND", "'demand':{'demands':[{'id':'d','count':9,'resources':[%s]}]}",
+            mw_res(w, "cpus:1"));
     mw_update(w, AGENT, f, "t1", "TASK_FAILED", 1);
     mw_pass(w, 40000);
     mw_down(w, AGENT);

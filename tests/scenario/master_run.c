@@ -46,25 +46,28 @@ static void test_master_runs_a_task_for_a_demand(void **state)
     mw_expect(w, AGENT, "AgentLaunch", "'framework_info':{", "'task_id':{'value':'t1'}",
               "'user':'u'", NULL);
     mw_expect_nothing(w, FW);
-    mw_send(w, AGENT,
-            "'body':{'AgentUpdate':{'framework_id':'%s','status':{'task_id':{'value':'t1'},"
-            "'state':'TASK_RUNNING','uuid':'AAAAAAAAAAAAAAAAAAAAAQ==','source':'SOURCE_EXECUTOR'}}}",
-            f);
+    mw_send(
+        w, AGENT,
+        "'body':{'AgentUpdate':{'framework_id':'%s','status':{'task_id':{'value':'t1'},"
+        "'state':'TASK_RUNNING','uuid':'AAAAAAAAAAAAAAAAAAAAAQ==','source':'SOURCE_EXECUTOR'}}}",
+        f);
     mw_expect(w, FW, "'type':'UPDATE'", "TASK_RUNNING", "AAAAAAAAAAAAAAAAAAAAAQ==", NULL);
-    mw_send(w, FW,
-            "'body':{'Scheduler_Call':{'type':'ACKNOWLEDGE','acknowledge':{'agent_id':{'value':'%s'},"
-            "'task_id':{'value':'t1'},'uuid':'AAAAAAAAAAAAAAAAAAAAAQ=='}}}",
-            MW_A1);
+    mw_send(
+        w, FW,
+        "'body':{'Scheduler_Call':{'type':'ACKNOWLEDGE','acknowledge':{'agent_id':{'value':'%s'},"
+        "'task_id':{'value':'t1'},'uuid':'AAAAAAAAAAAAAAAAAAAAAQ=='}}}",
+        MW_A1);
     mw_expect(w, AGENT, "AgentAcknowledge", "'task_id':'t1'", NULL);
     mw_send(w, AGENT,
             "'body':{'AgentUpdate':{'framework_id':'%s','status':{'task_id':{'value':'t1'},"
             "'state':'TASK_FINISHED','uuid':'AAAAAAAAAAAAAAAAAAAAAg==','exit_status':0}}}",
             f);
     mw_expect(w, FW, "TASK_FINISHED", NULL);
-    mw_send(w, FW,
-            "'body':{'Scheduler_Call':{'type':'ACKNOWLEDGE','acknowledge':{'agent_id':{'value':'%s'},"
-            "'task_id':{'value':'t1'},'uuid':'AAAAAAAAAAAAAAAAAAAAAg=='}}}",
-            MW_A1);
+    mw_send(
+        w, FW,
+        "'body':{'Scheduler_Call':{'type':'ACKNOWLEDGE','acknowledge':{'agent_id':{'value':'%s'},"
+        "'task_id':{'value':'t1'},'uuid':'AAAAAAAAAAAAAAAAAAAAAg=='}}}",
+        MW_A1);
     mw_expect(w, AGENT, "AgentAcknowledge", NULL);
     mw_up(w, OP, "OPERATOR", true, "");
     mw_send(w, OP, "'request_id':5,'body':{'Master_Call':{'type':'GET_TASKS'}}");

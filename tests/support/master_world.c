@@ -128,8 +128,7 @@ static void carry_out(struct mw *w)
 
     while ((e = pf_turns_next(w->turns)) != NULL) {
         struct inbox *in = inbox_of(w, e->peer);
-        char *text =
-            e->kind == PF_EFFECT_CLOSE ? pf_strdup("CLOSED") : message_text(e->message);
+        char *text = e->kind == PF_EFFECT_CLOSE ? pf_strdup("CLOSED") : message_text(e->message);
 
         pf_buf_printf(&w->log, "%llu %s\n", (unsigned long long)e->peer, text);
         pf_ptrs_push(&in->messages, text);
@@ -462,12 +461,12 @@ void mw_agent(struct mw *w, uint64_t peer, const char *id, const char *resources
     pf_buf_printf(&hello, "'id':'%s','instance':'i%llu'", id, (unsigned long long)peer);
     mw_up(w, peer, "AGENT", true, pf_buf_cstr(&hello));
     pf_buf_fini(&hello);
-    mw_send(w, peer,
-            "'request_id':1,'body':{'AgentRegister':{'info':{'hostname':'h%llu','id':{'value':'%s'},"
-            "'resources':[%s],'attributes':[%s]},'address':'127.0.0.1:6%llu','runs_as_root':true,"
-            "'version':'0.1'}}",
-            (unsigned long long)peer, id, mw_res(w, resources), attributes,
-            (unsigned long long)peer);
+    mw_send(
+        w, peer,
+        "'request_id':1,'body':{'AgentRegister':{'info':{'hostname':'h%llu','id':{'value':'%s'},"
+        "'resources':[%s],'attributes':[%s]},'address':'127.0.0.1:6%llu','runs_as_root':true,"
+        "'version':'0.1'}}",
+        (unsigned long long)peer, id, mw_res(w, resources), attributes, (unsigned long long)peer);
     mw_send(w, peer, "'body':{'AgentTasks':{'last':true}}");
     mw_expect(w, peer, "'request_id':1", "'is_reply':true", "AgentRegistered", id, NULL);
 }
@@ -475,10 +474,11 @@ void mw_agent(struct mw *w, uint64_t peer, const char *id, const char *resources
 const char *mw_framework(struct mw *w, uint64_t peer, const char *info, const char *more)
 {
     mw_up(w, peer, "SCHEDULER", true, "");
-    mw_send(w, peer,
-            "'body':{'Scheduler_Call':{'type':'SUBSCRIBE','subscribe':{'framework_info':{'user':'u',"
-            "'name':'n%llu'%s%s}%s%s}}}",
-            (unsigned long long)peer, info[0] ? "," : "", info, more[0] ? "," : "", more);
+    mw_send(
+        w, peer,
+        "'body':{'Scheduler_Call':{'type':'SUBSCRIBE','subscribe':{'framework_info':{'user':'u',"
+        "'name':'n%llu'%s%s}%s%s}}}",
+        (unsigned long long)peer, info[0] ? "," : "", info, more[0] ? "," : "", more);
     mw_expect(w, peer, "'type':'SUBSCRIBED'", NULL);
     return mw_field(w, "framework_id");
 }
@@ -525,8 +525,7 @@ void mw_update(struct mw *w, uint64_t agent, const char *framework, const char *
             framework, task, state, mw_uuid(w, n));
 }
 
-void mw_acknowledge(struct mw *w, uint64_t peer, const char *agent_id, const char *task,
-                    unsigned n)
+void mw_acknowledge(struct mw *w, uint64_t peer, const char *agent_id, const char *task, unsigned n)
 {
     mw_call(w, peer, "ACKNOWLEDGE",
             "'acknowledge':{'agent_id':{'value':'%s'},'task_id':{'value':'%s'},'uuid':'%s'}",

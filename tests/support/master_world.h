@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A master core with its turns and an image of durable rows, driven by JSON messages: for scenarios.
- * Peers are numbers. What is sent to each is kept in order as JSON; moves of the state machines are
- * kept as trace lines. pf_master_check runs after each step. */
+/* A master core with its turns and an image of durable rows, driven by JSON messages: for
+ * scenarios. Peers are numbers. What is sent to each is kept in order as JSON; moves of the state
+ * machines are kept as trace lines. pf_master_check runs after each step. */
 #ifndef PF_TESTS_SUPPORT_MASTER_WORLD_H
 #define PF_TESTS_SUPPORT_MASTER_WORLD_H
 
@@ -30,12 +30,13 @@ void mw_store_go(struct mw *w);
 void mw_up(struct mw *w, uint64_t peer, const char *kind, bool is_trusted, const char *hello);
 void mw_down(struct mw *w, uint64_t peer);
 /* The JSON of the envelope's fields: "'request_id':1,'body':{'Master_Call':{...}}". */
-void mw_send(struct mw *w, uint64_t peer, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void mw_send(struct mw *w, uint64_t peer, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Time passes; deadlines are served on the way. */
 void mw_pass(struct mw *w, int64_t ms);
 
-/* The next message to the peer as JSON, NULL: none. Borrowed until the next call. "CLOSED" stands for
- * the end of the link. */
+/* The next message to the peer as JSON, NULL: none. Borrowed until the next call. "CLOSED" stands
+ * for the end of the link. */
 const char *mw_next(struct mw *w, uint64_t peer);
 /* The next message must hold every one of these fragments (' stands for "); NULL ends the list. */
 void mw_expect(struct mw *w, uint64_t peer, ...) __attribute__((sentinel));
@@ -61,10 +62,10 @@ const char *mw_res(struct mw *w, const char *text);
  * SUBSCRIBED was taken. */
 const char *mw_framework(struct mw *w, uint64_t peer, const char *info, const char *more);
 /* A TaskInfo. */
-const char *mw_task(struct mw *w, const char *task_id, const char *agent_id,
-                    const char *resources);
+const char *mw_task(struct mw *w, const char *task_id, const char *agent_id, const char *resources);
 
-/* ACCEPT of one offer with LAUNCH of `tasks` (TaskInfos, comma between); `more`: members of accept. */
+/* ACCEPT of one offer with LAUNCH of `tasks` (TaskInfos, comma between); `more`: members of accept.
+ */
 void mw_accept(struct mw *w, uint64_t peer, const char *offer, const char *tasks, const char *more);
 /* An agent's update number `n` of a task (its uuid ends in n, 1..63). */
 void mw_update(struct mw *w, uint64_t agent, const char *framework, const char *task,
@@ -75,7 +76,8 @@ void mw_acknowledge(struct mw *w, uint64_t peer, const char *agent_id, const cha
 /* A scheduler's call: the members behind 'type': "'decline':{...}". */
 void mw_call(struct mw *w, uint64_t peer, const char *type, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* An operator's request (the answer is in mw_next); the operator's peer is made at its first use. */
+/* An operator's request (the answer is in mw_next); the operator's peer is made at its first use.
+ */
 void mw_ask(struct mw *w, uint64_t peer, const char *type, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -56,10 +56,13 @@ static struct pf_al_agent *given_agent_with(struct fix *x, const char *name, con
                                             const struct pf_al_attribute *attribute, uint32_t n)
 {
     struct pf_resources r = res(total);
-    struct pf_al_agent *a = pf_al_agent_add(
-        x->al, &(struct pf_al_agent_info){.id = pf_str(name), .hostname = pf_str(name), .total = &r,
-                                          .attribute = attribute, .n_attributes = n,
-                                          .number = ++x->next_number});
+    struct pf_al_agent *a =
+        pf_al_agent_add(x->al, &(struct pf_al_agent_info){.id = pf_str(name),
+                                                          .hostname = pf_str(name),
+                                                          .total = &r,
+                                                          .attribute = attribute,
+                                                          .n_attributes = n,
+                                                          .number = ++x->next_number});
 
     pf_res_fini(&r);
     pf_al_agent_set_open(x->al, a, true);
@@ -549,9 +552,7 @@ static void walk_step(struct walk *w)
                                  pf_al_want_held(w->want[k]) + (uint32_t)pf_rng_below(&w->rng, 20));
         }
         break;
-    default:
-        pf_al_agent_set_open(x->al, w->agent[i], pf_rng_below(&w->rng, 4) != 0);
-        break;
+    default: pf_al_agent_set_open(x->al, w->agent[i], pf_rng_below(&w->rng, 4) != 0); break;
     }
 }
 
