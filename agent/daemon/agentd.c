@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See agentd.h. Boot: rows -> core, an identity stored before anybody hears of it, then the launcher
- * and the masters. */
+/* See agentd.h. Boot: rows -> core, an identity stored before anybody hears of it, then the
+ * launcher and the masters. */
 #include "agent/daemon/agentd.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@
 #define RESEND_MS     10000
 #define WORK_DIR_MODE 0755 /* tasks of other users pass through to their sandboxes */
 
-/* --- engine ------------------------------------------------------------------------------------- */
+/* --- engine ----------------------------------------------------------------------------------- */
 
 /* Asked last in every turn: what was said to the launcher leaves at once. */
 static int64_t engine_deadline(void *ctx)
@@ -57,7 +58,7 @@ static void engine_store_failed(void *ctx, const struct pf_err *why)
     pf_loop_stop(d->loop);
 }
 
-/* --- boot: directories and addresses ------------------------------------------------------------ */
+/* --- boot: directories and addresses ---------------------------------------------------------- */
 
 static char *path_join(const char *dir, const char *name)
 {
@@ -75,12 +76,11 @@ static int boot_dirs(struct agentd *d, struct pf_err *err)
     if (rc < 0) {
         return rc;
     }
-    char *real = realpath(d->o->work_dir, NULL);
-    if (real == NULL) {
+    char real[PATH_MAX];
+    if (realpath(d->o->work_dir, real) == NULL) {
         return pf_err_set_sys(err, pf_err_from_errno(errno), errno, "%s", d->o->work_dir);
     }
     d->work_dir = pf_strdup(real);
-    free(real);
     d->state_dir = path_join(d->work_dir, "state");
     d->run_dir = path_join(d->work_dir, "run");
     char *lock = path_join(d->work_dir, "agent.lock");
@@ -177,7 +177,7 @@ static int boot_net(struct agentd *d, struct pf_err *err)
     return rc < 0 ? rc : pf_loop_on_signal(d->loop, SIGINT, on_signal, d, err);
 }
 
-/* --- boot: the core ----------------------------------------------------------------------------- */
+/* --- boot: the core --------------------------------------------------------------------------- */
 
 static int make_core(struct agentd *d, struct pf_err *err)
 {
@@ -240,7 +240,8 @@ static int boot_row(void *ctx, uint8_t table, struct pf_bytes key, struct pf_byt
     return 0;
 }
 
-/* Rows, BOOT, and turns until what BOOT made is stored: the identity comes before the first Hello. */
+/* Rows, BOOT, and turns until what BOOT made is stored: the identity comes before the first
+ * Hello. */
 static int boot_rows(struct agentd *d, struct pf_err *err)
 {
     int rc = pf_store_load(d->store, boot_row, d, err);

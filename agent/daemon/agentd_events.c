@@ -20,7 +20,7 @@ void agentd_step(struct agentd *d, struct pf_agent_event *ev)
     pf_agent_step(d->core, ev, pf_engine_turn(d->engine));
 }
 
-/* --- links -------------------------------------------------------------------------------------- */
+/* --- links ------------------------------------------------------------------------------------ */
 
 static void net_up(void *ctx, const struct pf_peer_up *up)
 {
@@ -81,7 +81,7 @@ void agentd_reply(void *ctx, uint64_t peer, struct pf_msg reply)
     pf_peer_send(d->net, peer, pf_msg_bytes(reply));
 }
 
-/* --- the launcher ------------------------------------------------------------------------------- */
+/* --- the launcher ----------------------------------------------------------------------------- */
 
 static void launcher_up(void *ctx, struct pf_msg hello)
 {
@@ -169,7 +169,7 @@ static bool stdin_close(void *ctx, struct pf_uuid launch)
 
 const struct pf_stdin_ops agentd_stdin_ops = {agentd_reply, stdin_ask, stdin_close};
 
-/* --- the disk ----------------------------------------------------------------------------------- */
+/* --- the disk --------------------------------------------------------------------------------- */
 
 void agentd_on_disk(void *ctx)
 {
@@ -189,7 +189,7 @@ void agentd_on_disk(void *ctx)
     agentd_step(d, &ev);
 }
 
-/* --- HTTP --------------------------------------------------------------------------------------- */
+/* --- HTTP ------------------------------------------------------------------------------------- */
 
 static const char *http_health(void *ctx)
 {

@@ -21,7 +21,7 @@
 #define GREETING_MS       10000
 #define STARTS_AHEAD_FDS  (LINK_OUT_FDS_MAX - 4)
 
-/* --- out ---------------------------------------------------------------------------------------- */
+/* --- out -------------------------------------------------------------------------------------- */
 
 static struct pf_bytes uuid_bytes(const struct pf_uuid *u)
 {
@@ -137,7 +137,7 @@ static void out_drop(struct pf_launcher_link *k)
     k->counters.n_waiting = 0;
 }
 
-/* --- connecting --------------------------------------------------------------------------------- */
+/* --- connecting ------------------------------------------------------------------------------- */
 
 static void link_on_ready(void *ctx, unsigned ready);
 
@@ -204,7 +204,7 @@ static void link_on_time(void *ctx)
     }
 }
 
-/* --- in ----------------------------------------------------------------------------------------- */
+/* --- in --------------------------------------------------------------------------------------- */
 
 static bool on_hello(struct pf_launcher_link *k, struct LauncherHello h)
 {
@@ -345,7 +345,7 @@ static void tell_failed(void *ctx)
     }
 }
 
-/* --- the doors ---------------------------------------------------------------------------------- */
+/* --- the doors -------------------------------------------------------------------------------- */
 
 struct pf_msg pf_launcher_failed(struct pf_fb_builder *b, struct pf_uuid launch, int error,
                                  const char *stage)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The directory of a launch: made for its user, with its script; its output files. Everything below
- * it may belong to somebody hostile by the time we come again: no symbolic link is followed there. */
+ * it may belong to somebody hostile by the time we come again: no symbolic link there is
+ * followed. */
 #ifndef PF_AGENT_DAEMON_SANDBOX_H
 #define PF_AGENT_DAEMON_SANDBOX_H
 
@@ -13,8 +14,8 @@ struct pf_sandbox_failure {
     const char *stage;
 };
 
-/* Makes directory `path` (absolute, NUL behind it) and its parents; one that exists is fine. `script`
- * (.at NULL = none) becomes the executable file `script` in it. False: `*out` says why. */
+/* Makes directory `path` (absolute, NUL behind it) and its parents; one that exists is fine.
+ * `script` (.at NULL = none) becomes the executable file `script` in it. False: `*out` says why. */
 bool pf_sandbox_make(struct pf_str path, const struct pf_user *owner, struct pf_bytes script,
                      struct pf_sandbox_failure *out);
 /* Opens `stdout` and `stderr` of the sandbox for appending, made for the owner if missing. The

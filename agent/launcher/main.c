@@ -108,7 +108,7 @@ static void close_inherited(int keep)
     }
 }
 
-/* The standard streams of whoever started us must not be held open: somebody waits for their end. */
+/* The standard streams of whoever started us must not stay open: somebody waits for their end. */
 static bool leave_streams(void)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The agent's link to the real launcher, on a loop: starts it, finds it again, survives its death. */
+/* The agent's link to the real launcher, on a loop: starts, finds and outlives it. */
 #include "agent/daemon/launcher_link.h"
 
 #include <errno.h>

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The real proffer-launcher, driven over its socket by a controller of our own. */
-#include "tests/unit/launcher_client.h"
+#include "tests/support/launcher_client.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 static void test_exit_and_signal_are_told(void **state)
 {

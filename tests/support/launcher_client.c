@@ -1,57 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A blocking controller for tests of the real proffer-launcher: starts one in a directory of its
- * own, sends frames, waits for reports. */
-#ifndef PF_TESTS_UNIT_LAUNCHER_CLIENT_H
-#define PF_TESTS_UNIT_LAUNCHER_CLIENT_H
+/* See launcher_client.h. */
+#include "tests/support/launcher_client.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
-#include "common/base/alloc.h"
-#include "common/base/buf.h"
-#include "common/base/id.h"
-#include "schemas/launcher.h"
-#include "tests/support/test.h"
-
-#define CLIENT_WAIT_MS 20000
-
-struct launcher_client {
-    char dir[256];
-    pid_t pid;
-    int fd;
-    int got_fd; /* the last descriptor that came, -1 = none */
-    struct pf_buf in;
-    struct pf_fb_builder b;
-    struct pf_buf last; /* the last message, kept for its reader */
-};
-
-struct start_spec {
-    struct pf_uuid uuid;
-    const char *path;
-    const char *args[6];
-    const char *env[3];
-    const char *cwd;
-    const char *out; /* file for stdout and stderr, NULL: /dev/null */
-    const char *search_path;
-    bool keeps_stdin;
-    bool set_ids;
-    uint32_t uid, gid;
-};
-
-static inline struct pf_uuid uuid_of(uint32_t n)
+struct pf_uuid uuid_of(uint32_t n)
 {
     struct pf_uuid u = {{0x70}};
     memcpy(&u.b[12], &n, sizeof n);
     return u;
 }
 
-/* Connects from within the directory: its path may be long. */
-static inline void client_connect(struct launcher_client *c)
+void client_connect(struct launcher_client *c)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     int dir = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -65,14 +29,13 @@ static inline void client_connect(struct launcher_client *c)
     pf_buf_clear(&c->in);
 }
 
-static inline void client_close(struct launcher_client *c)
+void client_close(struct launcher_client *c)
 {
     assert_int_equal(close(c->fd), 0);
     c->fd = -1;
 }
 
-/* Starts a launcher in c->dir with one end of a pair as its controller. */
-static inline void client_spawn(struct launcher_client *c)
+void client_spawn(struct launcher_client *c)
 {
     int pair[2];
     char fd_text[16];
@@ -89,7 +52,7 @@ static inline void client_spawn(struct launcher_client *c)
     pf_buf_clear(&c->in);
 }
 
-static inline void client_open(struct launcher_client *c)
+void client_open(struct launcher_client *c)
 {
     memset(c, 0, sizeof *c);
     c->got_fd = -1;
@@ -99,8 +62,8 @@ static inline void client_open(struct launcher_client *c)
     client_spawn(c);
 }
 
-static inline void client_send_bytes(struct launcher_client *c, const void *p, size_t len,
-                                     const int *fds, uint32_t n_fds)
+void client_send_bytes(struct launcher_client *c, const void *p, size_t len, const int *fds,
+                       uint32_t n_fds)
 {
     union {
         struct cmsghdr align;
@@ -121,9 +84,8 @@ static inline void client_send_bytes(struct launcher_client *c, const void *p, s
     assert_int_equal(sendmsg(c->fd, &mh, MSG_NOSIGNAL), (ssize_t)len);
 }
 
-/* Finishes the message whose body was put, with its length in front, into `out`. */
-static inline void client_frame(struct launcher_client *c, enum LauncherBody type,
-                                struct pf_ref body, struct pf_buf *out)
+void client_frame(struct launcher_client *c, enum LauncherBody type, struct pf_ref body,
+                  struct pf_buf *out)
 {
     struct LauncherMessage__args args = {.body_type = type, .body = body};
     struct pf_msg msg = LauncherMessage__finish(&c->b, LauncherMessage__put(&c->b, &args));
@@ -132,8 +94,8 @@ static inline void client_frame(struct launcher_client *c, enum LauncherBody typ
     pf_buf_add(out, msg.data, msg.len);
 }
 
-static inline void client_send(struct launcher_client *c, enum LauncherBody type,
-                               struct pf_ref body, const int *fds, uint32_t n_fds)
+void client_send(struct launcher_client *c, enum LauncherBody type, struct pf_ref body,
+                 const int *fds, uint32_t n_fds)
 {
     struct pf_buf out = {0};
 
@@ -142,10 +104,8 @@ static inline void client_send(struct launcher_client *c, enum LauncherBody type
     pf_buf_fini(&out);
 }
 
-/* The Start message of `s` as a frame; its descriptors into `fds` (3 or 4; the caller closes). For
- * a kept stdin the fourth is the write end. */
-static inline uint32_t client_start_frame(struct launcher_client *c, const struct start_spec *s,
-                                          struct pf_buf *out, int fds[4])
+uint32_t client_start_frame(struct launcher_client *c, const struct start_spec *s,
+                            struct pf_buf *out, int fds[4])
 {
     struct pf_str args[6];
     struct pf_str env[3];
@@ -190,14 +150,14 @@ static inline uint32_t client_start_frame(struct launcher_client *c, const struc
     return s->keeps_stdin ? 4 : 3;
 }
 
-static inline void close_fds(const int *fds, uint32_t n)
+void close_fds(const int *fds, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         assert_int_equal(close(fds[i]), 0);
     }
 }
 
-static inline void client_start(struct launcher_client *c, const struct start_spec *s)
+void client_start(struct launcher_client *c, const struct start_spec *s)
 {
     struct pf_buf out = {0};
     int fds[4];
@@ -208,13 +168,13 @@ static inline void client_start(struct launcher_client *c, const struct start_sp
     pf_buf_fini(&out);
 }
 
-static inline void client_shell(struct launcher_client *c, struct pf_uuid uuid, const char *script)
+void client_shell(struct launcher_client *c, struct pf_uuid uuid, const char *script)
 {
     client_start(c, &(struct start_spec){
                         .uuid = uuid, .path = "/bin/sh", .args = {"sh", "-c", script}});
 }
 
-static inline void client_take_fd(struct launcher_client *c, struct msghdr *mh)
+static void client_take_fd(struct launcher_client *c, struct msghdr *mh)
 {
     struct cmsghdr *cm = CMSG_FIRSTHDR(mh);
 
@@ -224,7 +184,7 @@ static inline void client_take_fd(struct launcher_client *c, struct msghdr *mh)
 }
 
 /* Reads more; false at the end of the link. A launcher that says nothing fails the test. */
-static inline bool client_read(struct launcher_client *c)
+static bool client_read(struct launcher_client *c)
 {
     struct pollfd p = {.fd = c->fd, .events = POLLIN};
     union {
@@ -246,8 +206,7 @@ static inline bool client_read(struct launcher_client *c)
     return true;
 }
 
-/* The next message, valid until the next call; absent when the launcher closed the link. */
-static inline struct LauncherMessage client_next(struct launcher_client *c)
+struct LauncherMessage client_next(struct launcher_client *c)
 {
     struct pf_msg msg;
     uint32_t len = 0;
@@ -271,13 +230,12 @@ static inline struct LauncherMessage client_next(struct launcher_client *c)
     return LauncherMessage__root(msg);
 }
 
-static inline bool client_is_closed(struct launcher_client *c)
+bool client_is_closed(struct launcher_client *c)
 {
     return client_next(c).tab.p == NULL;
 }
 
-/* The next report of the process `uuid`; what else comes is skipped. */
-static inline struct LauncherProcess client_report(struct launcher_client *c, struct pf_uuid uuid)
+struct LauncherProcess client_report(struct launcher_client *c, struct pf_uuid uuid)
 {
     for (;;) {
         struct LauncherMessage m = client_next(c);
@@ -291,8 +249,7 @@ static inline struct LauncherProcess client_report(struct launcher_client *c, st
     }
 }
 
-/* The report of its end (or failure). */
-static inline struct LauncherProcess client_end(struct launcher_client *c, struct pf_uuid uuid)
+struct LauncherProcess client_end(struct launcher_client *c, struct pf_uuid uuid)
 {
     for (;;) {
         struct LauncherProcess p = client_report(c, uuid);
@@ -303,36 +260,35 @@ static inline struct LauncherProcess client_end(struct launcher_client *c, struc
     }
 }
 
-static inline void client_signal(struct launcher_client *c, struct pf_uuid uuid, int signo)
+void client_signal(struct launcher_client *c, struct pf_uuid uuid, int signo)
 {
     pf_fb_builder_reset(&c->b);
     struct LauncherSignal__args a = {.uuid = {uuid.b, 16}, .signal = signo};
     client_send(c, LauncherBody_LauncherSignal, LauncherSignal__put(&c->b, &a), NULL, 0);
 }
 
-static inline void client_forget(struct launcher_client *c, struct pf_uuid uuid)
+void client_forget(struct launcher_client *c, struct pf_uuid uuid)
 {
     pf_fb_builder_reset(&c->b);
     struct LauncherForget__args a = {.uuid = {uuid.b, 16}};
     client_send(c, LauncherBody_LauncherForget, LauncherForget__put(&c->b, &a), NULL, 0);
 }
 
-static inline void client_list(struct launcher_client *c)
+void client_list(struct launcher_client *c)
 {
     pf_fb_builder_reset(&c->b);
     struct LauncherList__args a = {0};
     client_send(c, LauncherBody_LauncherList, LauncherList__put(&c->b, &a), NULL, 0);
 }
 
-static inline void client_quit(struct launcher_client *c, bool force)
+void client_quit(struct launcher_client *c, bool force)
 {
     pf_fb_builder_reset(&c->b);
     struct LauncherQuit__args a = {.force = force};
     client_send(c, LauncherBody_LauncherQuit, LauncherQuit__put(&c->b, &a), NULL, 0);
 }
 
-/* Waits for the launcher's own end; its exit status as waitpid tells it. */
-static inline int client_wait(struct launcher_client *c)
+int client_wait(struct launcher_client *c)
 {
     int status = 0;
 
@@ -341,8 +297,7 @@ static inline int client_wait(struct launcher_client *c)
     return status;
 }
 
-/* Ends the launcher by its socket, checks that it went well, removes the directory. */
-static inline void client_finish(struct launcher_client *c)
+void client_finish(struct launcher_client *c)
 {
     static const char *const files[] = {"launcher.journal", "launcher.lock", "launcher.log",
                                         "launcher.sock", "out", "tool", "script"};
@@ -372,9 +327,8 @@ static inline void client_finish(struct launcher_client *c)
     pf_fb_builder_fini(&c->b);
 }
 
-/* What the file in the launcher's directory holds, as text. */
-static inline void client_read_file(const struct launcher_client *c, const char *name, char *out,
-                                    size_t out_bytes)
+void client_read_file(const struct launcher_client *c, const char *name, char *out,
+                      size_t out_bytes)
 {
     char path[300];
     (void)snprintf(path, sizeof path, "%s/%s", c->dir, name);
@@ -385,5 +339,3 @@ static inline void client_read_file(const struct launcher_client *c, const char 
     out[n] = '\0';
     assert_int_equal(close(fd), 0);
 }
-
-#endif
