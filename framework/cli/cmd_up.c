@@ -97,6 +97,9 @@ static uint32_t count_ready(struct LocalCluster c)
     return n;
 }
 
+/* How long a daemon that died may take to come back. */
+#define WHOLE_MS 30000
+
 static const char *describe(struct pf_cli *cli, const char *dir, struct LocalCluster c)
 {
     const char *http = "";
@@ -130,12 +133,11 @@ static int already_up(struct up *u, pid_t holder)
                                        PF_STR_ARG(LocalCluster_name(c)), difference),
                            "take it down first (proffer down), or start another one with --name");
     }
-    if (!pf_str_is(LocalCluster_state(c), "up")) {
+    if (pf_local_wait_whole(u->dir, WHOLE_MS, &cli->arena, &c, &err) != 0) {
         return pf_cli_fail(cli, PF_EXIT_FAILED,
-                           pf_cli_text(cli, "the cluster %.*s is %.*s",
-                                       PF_STR_ARG(LocalCluster_name(c)),
-                                       PF_STR_ARG(LocalCluster_state(c))),
-                           "try again in a moment; proffer status tells more");
+                           pf_cli_text(cli, "the cluster %.*s is not whole: %s",
+                                       PF_STR_ARG(LocalCluster_name(c)), err.msg),
+                           "proffer status tells what is missing");
     }
     pf_cli_note(cli, "%s (it was up already)", describe(cli, u->dir, c));
     return PF_EXIT_OK;

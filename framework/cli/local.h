@@ -30,6 +30,11 @@ PF_MUST_USE int pf_local_read(const char *dir, struct pf_arena *arena, struct Lo
                               struct pf_err *err);
 /* Replaces it. */
 PF_MUST_USE int pf_local_write(const char *dir, struct pf_msg cluster, struct pf_err *err);
+/* Every daemon is ready. */
+bool pf_local_is_whole(struct LocalCluster c);
+/* Waits until it is so, and no daemon that is called ready has died meanwhile. PF_ETIMEOUT. */
+PF_MUST_USE int pf_local_wait_whole(const char *dir, int64_t timeout_ms, struct pf_arena *arena,
+                                    struct LocalCluster *out, struct pf_err *err);
 /* Its masters' native addresses as "host:port,...", in the arena; "" if none is known. */
 const char *pf_local_masters(struct pf_arena *arena, struct LocalCluster cluster);
 

@@ -54,7 +54,7 @@ struct pf_supervisor {
 PF_MUST_USE int pf_supervisor_prepare(struct pf_supervisor *s, struct pf_err *err);
 void pf_supervisor_release(struct pf_supervisor *s);
 /* The command line of a daemon. */
-void pf_supervisor_args(struct pf_supervisor *s, const struct pf_daemon *d, struct pf_arena *arena,
+void pf_supervisor_args(struct pf_supervisor *s, struct pf_daemon *d, struct pf_arena *arena,
                         struct pf_spawn_args *out);
 void pf_stop_launcher_args(const char *bin_dir, const char *work_dir, struct pf_arena *arena,
                            struct pf_spawn_args *out);

@@ -81,12 +81,40 @@ int pf_stop_launcher(const char *bin_dir, const char *work_dir, struct pf_err *e
     return rc;
 }
 
-void pf_supervisor_args(struct pf_supervisor *s, const struct pf_daemon *d, struct pf_arena *arena,
+/* The former address if it is free, else the default one if that is, else whatever is. */
+static char *choose_address(const char *former_address, uint16_t usual)
+{
+    struct pf_hostport hp;
+    char text[PF_FORMAT_HOSTPORT_MAX] = "127.0.0.1:0";
+    if (former_address != NULL && pf_parse_hostport(pf_str(former_address), 0, &hp, NULL) == 0 &&
+        strcmp(hp.host, "127.0.0.1") == 0 && pf_port_is_free(hp.port)) {
+        return pf_strdup(former_address);
+    }
+    if (usual != 0 && pf_port_is_free(usual)) {
+        (void)snprintf(text, sizeof text, "127.0.0.1:%u", (unsigned)usual);
+    }
+    return pf_strdup(text);
+}
+
+/* An agent that comes back moves where its old port was taken meanwhile: the master learns its
+ * address anew. A master stays, because the agents know it. */
+static void move_if_taken(char **address)
+{
+    char *now = choose_address(*address, 0);
+    pf_free(*address);
+    *address = now;
+}
+
+void pf_supervisor_args(struct pf_supervisor *s, struct pf_daemon *d, struct pf_arena *arena,
                         struct pf_spawn_args *out)
 {
     const struct pf_supervisor_options *o = s->options;
     char ready_fd[16];
     (void)snprintf(ready_fd, sizeof ready_fd, "%d", PF_SPAWN_READY_FD);
+    if (!d->is_master) {
+        move_if_taken(&d->native);
+        move_if_taken(&d->http);
+    }
     pf_spawn_arg(out, pf_local_path(arena, o->bin_dir,
                                     d->is_master ? "proffer-master" : "proffer-agent"));
     pf_spawn_option(out, "--listen", d->native);
@@ -121,21 +149,6 @@ static const char *former(struct LocalCluster before, const char *name, bool htt
         }
     }
     return NULL;
-}
-
-/* The former address if it is free, else the default one if that is, else whatever is. */
-static char *choose_address(const char *former_address, uint16_t usual)
-{
-    struct pf_hostport hp;
-    char text[PF_FORMAT_HOSTPORT_MAX] = "127.0.0.1:0";
-    if (former_address != NULL && pf_parse_hostport(pf_str(former_address), 0, &hp, NULL) == 0 &&
-        strcmp(hp.host, "127.0.0.1") == 0 && pf_port_is_free(hp.port)) {
-        return pf_strdup(former_address);
-    }
-    if (usual != 0 && pf_port_is_free(usual)) {
-        (void)snprintf(text, sizeof text, "127.0.0.1:%u", (unsigned)usual);
-    }
-    return pf_strdup(text);
 }
 
 /* An address that the user named must be free: nothing else would be what was asked for. */

@@ -58,7 +58,10 @@ class Cluster:
 
     def daemons(self):
         with open(os.path.join(self.env["PROFFER_DIR"], "cluster.json")) as f:
-            return json.load(f)["daemons"]
+            daemons = json.load(f)["daemons"]
+        for d in daemons:
+            d["kind"] = d["name"].split("-")[0]
+        return daemons
 
     def timed(self, *args):
         """Wall ms of one whole command, by posix_spawn and wait4."""

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 TIMEOUT_S = 60
 BIN = os.environ["PF_BIN"]
@@ -134,7 +135,23 @@ class Cluster:
     def state(self):
         """What the supervisor wrote: ports and pids."""
         with open(os.path.join(self.dir, "cluster.json")) as f:
-            return json.load(f)
+            state = json.load(f)
+        for daemon in state["daemons"]:
+            daemon["kind"] = daemon["name"].split("-")[0]
+        return state
+
+    def kill(self, *kinds):
+        """SIGKILLs the daemons of these kinds; returns when others run in their place, ready."""
+        victims = {d["pid"] for d in self.state()["daemons"] if d["kind"] in kinds}
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + TIMEOUT_S
+        while victims & {d.get("pid") for d in self.state()["daemons"]}:
+            check(time.monotonic() < end, "the supervisor starts nothing in place of the dead")
+            r = self.up()
+            check_eq(r.code, 0, "the cluster did not become whole again", r)
+        r = self.up()
+        check_eq(r.code, 0, "the cluster did not become whole again", r)
 
     def path(self, *parts):
         return os.path.join(self.base, *parts)

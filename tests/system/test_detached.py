@@ -59,10 +59,7 @@ def test_logs_follow_over_an_agents_restart():
     run = detach("--", "sh", "-c", "echo first; cat %s; echo last" % fifo)
     follow = cluster.start("logs", "-f", run)
     check_eq(follow.stdout.readline(), b"first\n")
-    for d in cluster.state()["daemons"]:
-        if d["kind"] == "agent":
-            os.kill(d["pid"], signal.SIGKILL)
-    check_eq(cluster.up().code, 0)
+    cluster.kill("agent")
     with open(fifo, "w") as gate:
         gate.write("middle\n")
     r = finish(follow)

@@ -4,7 +4,6 @@ comes from outside our state: each task appends to a file of its own; started tw
 ended twice is seen there, and the waiting `run` must have been told the same."""
 import json
 import os
-import signal
 
 from cluster import Cluster, check, check_eq, finish, main
 
@@ -23,15 +22,6 @@ exit $((PROFFER_TASK_INDEX %% 5))
 cluster = None
 
 
-def kill_and_wait_whole(victims):
-    """SIGKILLs the daemons of that kind; returns when the supervisor has them all back."""
-    for daemon in cluster.state()["daemons"]:
-        if daemon["kind"] in victims:
-            os.kill(daemon["pid"], signal.SIGKILL)
-    r = cluster.up()
-    check_eq(r.code, 0, "the cluster did not become whole again", r)
-
-
 def matrix(victims):
     oracle = cluster.path("oracle-" + "-".join(sorted(victims)))
     os.mkdir(oracle)
@@ -47,7 +37,7 @@ def matrix(victims):
         check(line != b"", "run ended early", p.stderr.read().decode())
         ups += b"up" in line
     for _ in range(ROUNDS):
-        kill_and_wait_whole(victims)
+        cluster.kill(*victims)
     r = finish(p, timeout=120)
     for i in range(TASKS):
         with open(os.path.join(oracle, str(i))) as f:

@@ -104,7 +104,7 @@ def test_demand_larger_than_any_agent_is_refused():
 
 
 def test_waiting_says_why():
-    holder = cluster.start("run", "--cpus", "2", "-n", "2", "--",
+    holder = cluster.start("run", "--cpus", "4", "-n", "2", "--",
                            "sh", "-c", "echo up; exec sleep 60")
     lines = [holder.stdout.readline(), holder.stdout.readline()]
     check_eq(sorted(lines), [b"[0] up\n", b"[1] up\n"])
