@@ -227,7 +227,7 @@ static void operate(struct pf_master *m, struct acceptance *c, struct Offer_Oper
     default: break;
     }
     c->unsupported = pf_arena_printf(pf_m_arena(m), "operation %s is not supported yet",
-                                     Offer_Operation_Type__str(Offer_Operation_type(op)));
+                                     Offer_Operation_Type__str((int)Offer_Operation_type(op)));
     m->stats.bad_messages++;
     tell_operation(m, c, op, c->unsupported.at);
 }

@@ -175,10 +175,7 @@ void pf_m_agents_fini(struct pf_master *m)
     struct pf_order_cursor c = {0};
 
     for (struct m_agent *a; (a = pf_order_next(&m->agent_order, &c));) {
-        while (!LIST_EMPTY(&a->links)) {
-            pf_m_link_free(m, LIST_FIRST(&a->links));
-        }
-        pf_m_blob_fini(&a->info);
+        pf_m_blob_fini(&a->info); /* the links went with the frameworks */
         pf_free(a->id);
         pf_free(a->hostname);
         pf_free(a->address);
@@ -191,5 +188,4 @@ void pf_m_agents_fini(struct pf_master *m)
     pf_map_fini(&m->agents);
     pf_map_fini(&m->links);
     pf_order_fini(&m->agent_order);
-    pf_heap_fini(&m->agent_deadlines);
 }

@@ -99,7 +99,7 @@ static void find_in_tasks(struct pf_master *m, struct find *f, const struct m_fr
                                       .id = m_task_id(t),
                                       .name = name,
                                       .framework_id = pf_str(x->id),
-                                      .state = pf_str(TaskState__str(t->state))});
+                                      .state = pf_str(TaskState__str((int)t->state))});
         }
     }
 }

@@ -155,6 +155,9 @@ static void framework_free(struct pf_master *m, struct m_framework *f)
     for (struct m_task *t; (t = pf_order_next(&f->task_order, &c));) {
         pf_m_task_free(t);
     }
+    while (!LIST_EMPTY(&f->links)) {
+        pf_m_link_free(m, LIST_FIRST(&f->links));
+    }
     while (!TAILQ_EMPTY(&f->waits)) {
         pf_m_wait_free(m, TAILQ_FIRST(&f->waits));
     }
@@ -259,5 +262,4 @@ void pf_m_frameworks_fini(struct pf_master *m)
     pf_map_fini(&m->completed_by_id);
     pf_order_fini(&m->framework_order);
     pf_order_fini(&m->completed);
-    pf_heap_fini(&m->framework_deadlines);
 }

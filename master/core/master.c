@@ -63,7 +63,6 @@ static void offers_fini(struct pf_master *m)
     }
     pf_order_fini(&m->offer_order);
     pf_map_fini(&m->offers);
-    pf_heap_fini(&m->offer_deadlines);
 }
 
 void pf_master_destroy(struct pf_master *m)
@@ -72,11 +71,14 @@ void pf_master_destroy(struct pf_master *m)
         return;
     }
     m->turn = NULL;
+    pf_heap_fini(&m->offer_deadlines); /* while their nodes are there */
+    pf_heap_fini(&m->framework_deadlines);
+    pf_heap_fini(&m->agent_deadlines);
+    pf_heap_fini(&m->demand_deadlines);
     offers_fini(m);
     pf_m_peers_fini(m);
     pf_m_frameworks_fini(m);
     pf_m_agents_fini(m);
-    pf_heap_fini(&m->demand_deadlines);
     pf_allocator_destroy(m->al);
     pf_free((char *)(uintptr_t)m->o.instance);
     pf_free((char *)(uintptr_t)m->o.cluster);
@@ -189,13 +191,13 @@ static void on_scheduler_call(struct pf_master *m, struct m_peer *p, struct Enve
         if (calls[i].has_part && !calls[i].has_part(call)) {
             m->stats.bad_messages++;
             pf_m_reply(m, p, request_id, ReplyCode_BAD_REQUEST, "call %s lacks its part",
-                       Scheduler_Call_Type__str(type));
+                       Scheduler_Call_Type__str((int)type));
         } else if (type == Scheduler_Call_Type_SUBSCRIBE || is_subscribed(m, p, call, request_id)) {
             calls[i].handle(m, p, call, request_id);
         }
         return;
     }
-    const char *name = Scheduler_Call_Type__str(type);
+    const char *name = Scheduler_Call_Type__str((int)type);
 
     m->stats.bad_messages++;
     pf_m_reply(m, p, request_id, ReplyCode_UNSUPPORTED, "call %s is not supported",

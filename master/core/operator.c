@@ -224,7 +224,7 @@ void pf_m_on_master_call(struct pf_master *m, struct m_peer *p, struct Envelope 
             return;
         }
     }
-    const char *name = Master_Call_Type__str(type);
+    const char *name = Master_Call_Type__str((int)type);
 
     m->stats.bad_messages++;
     pf_m_reply(m, p, c.request_id, ReplyCode_UNSUPPORTED, "call %s is not supported",

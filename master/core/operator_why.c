@@ -121,7 +121,7 @@ static void why_task(struct pf_master *m, const struct m_call *c, const struct m
     answer(m, c,
            &(struct answer){.kind = EntityKind_TASK,
                             .id = m_task_id(t),
-                            .state = TaskState__str(t->state),
+                            .state = TaskState__str((int)t->state),
                             .text = task_text(m, t),
                             .since_ms = t->is_ended         ? t->finished_ms
                                         : t->started_ms > 0 ? t->started_ms
