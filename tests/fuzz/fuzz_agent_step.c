@@ -305,7 +305,7 @@ static uint64_t run(struct pf_str script)
         }
         run_line(x, &line);
         if (!x->w.is_slow) {
-            PF_ASSERT(x->w.n_open == 0); /* an agent answers at once */
+            PF_ASSERT(fuzz_unanswered(&x->w) == 0); /* an agent answers at once */
         }
         fuzz_world_end_line(&x->w);
     }

@@ -187,6 +187,21 @@ void fuzz_peer_down(struct fuzz_world *w, uint64_t peer)
     pf_turns_forget_peer(w->turns, peer);
 }
 
+/* Greetings, heartbeats and answers ask nothing, whatever number they carry. */
+static bool is_request(enum Body type)
+{
+    switch (type) {
+    case Body_Challenge:
+    case Body_Hello:
+    case Body_Welcome:
+    case Body_Heartbeat:
+    case Body_Goodbye:
+    case Body_Reply:
+    case Body_AgentRegistered: return false;
+    default: return true;
+    }
+}
+
 bool fuzz_asks(struct fuzz_world *w, uint64_t peer, struct pf_msg msg)
 {
     struct Envelope env = Envelope__root(msg);
@@ -196,8 +211,18 @@ bool fuzz_asks(struct fuzz_world *w, uint64_t peer, struct pf_msg msg)
     if (w->n_open == FUZZ_OPEN_MAX) {
         return false;
     }
-    w->open[w->n_open++] = (struct fuzz_open){peer, Envelope_request_id(env)};
+    w->open[w->n_open++] = (struct fuzz_open){peer, Envelope_request_id(env),
+                                              !is_request(Envelope_body_type(env))};
     return true;
+}
+
+uint32_t fuzz_unanswered(const struct fuzz_world *w)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < w->n_open; i++) {
+        n += w->open[i].may_stay ? 0 : 1;
+    }
+    return n;
 }
 
 void fuzz_answered(struct fuzz_world *w, uint64_t peer, uint64_t request_id)

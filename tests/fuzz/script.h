@@ -41,6 +41,7 @@ typedef void fuzz_effect_fn(void *ctx, const struct pf_effect *e, struct pf_msg 
 
 struct fuzz_open {
     uint64_t peer, request_id;
+    bool may_stay; /* what is no request may be answered, or not */
 };
 
 struct fuzz_world {
@@ -82,6 +83,8 @@ uint64_t fuzz_peer_of(const struct fuzz_world *w, uint32_t n);
 void fuzz_peer_down(struct fuzz_world *w, uint64_t peer);
 /* An Envelope for the core from a peer; false: too many requests are open, do not deliver. */
 bool fuzz_asks(struct fuzz_world *w, uint64_t peer, struct pf_msg msg);
+/* Requests that nothing has answered. */
+uint32_t fuzz_unanswered(const struct fuzz_world *w);
 /* Somebody else (a daemon) answers this request. */
 void fuzz_answered(struct fuzz_world *w, uint64_t peer, uint64_t request_id);
 
