@@ -31,6 +31,19 @@
 
 /* --- engine ----------------------------------------------------------------------------------- */
 
+/* Once, when everything stands and (--ready-when registered) a master knows us. */
+static void tell_ready(struct agentd *d)
+{
+    struct pf_agent_stats s;
+
+    pf_agent_stats(d->core, &s);
+    if (d->has_told || !d->is_up || (d->o->waits_registered && !s.registered)) {
+        return;
+    }
+    d->has_told = true;
+    pf_ready_tell((int)d->o->ready_fd, d->native_address, d->http_address);
+}
+
 /* Asked last in every turn: what was said to the launcher leaves at once. */
 static int64_t engine_deadline(void *ctx)
 {
@@ -39,6 +52,7 @@ static int64_t engine_deadline(void *ctx)
     if (d->launcher != NULL) {
         pf_launcher_link_flush(d->launcher);
     }
+    tell_ready(d);
     return pf_agent_deadline(d->core);
 }
 

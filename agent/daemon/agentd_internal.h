@@ -34,6 +34,7 @@ struct agentd {
     uint64_t nofile; /* soft limit of descriptors that we were given: what tasks get */
     struct pf_key key;
     bool has_key;
+    bool is_up, has_told; /* everything stands; readiness was told */
     struct pf_link_self self;
     struct pf_str master_address[PF_MASTERS_MAX]; /* for Welcome */
     char instance[PF_UUID_TEXT_LEN + 1];

@@ -4,6 +4,7 @@
 
 #include "agent/daemon/agentd.h"
 #include "agent/daemon/simulate.h"
+#include "agent/daemon/stop.h"
 #include "common/sys/log.h"
 
 #define EXIT_USAGE 2
@@ -36,7 +37,14 @@ int main(int argc, char **argv)
         return 0;
     }
     pf_log_setup(options.log_level, NULL, NULL);
-    int rc = options.simulate > 0 ? pf_simulate_run(&options, &err) : pf_agentd_run(&options, &err);
+    int rc;
+    if (options.stop_launcher) {
+        rc = pf_stop_launcher(options.work_dir, &err);
+    } else if (options.simulate > 0) {
+        rc = pf_simulate_run(&options, &err);
+    } else {
+        rc = pf_agentd_run(&options, &err);
+    }
     if (rc < 0) {
         (void)fprintf(stderr, "proffer-agent: %s\n", err.msg);
     }

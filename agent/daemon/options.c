@@ -2,6 +2,8 @@
 /* See options.h. */
 #include "agent/daemon/options.h"
 
+#include <string.h>
+
 #include "common/sys/parse.h"
 
 #define FIELD(f)     offsetof(struct pf_agentd_options, f)
@@ -38,6 +40,10 @@ static const struct pf_option table[] = {
      PF_OPTION_STRING, FIELD(launcher), "", 0, 0, false},
     {"ready-fd", "N", "Write one line of JSON with addresses and pid there when ready",
      PF_OPTION_INT, FIELD(ready_fd), "-1", -1, 1 << 20, false},
+    {"ready-when", "WHEN", "When to say so: listening, or registered at a master",
+     PF_OPTION_STRING, FIELD(ready_when), "listening", 0, 0, false},
+    {"stop-launcher", NULL, "End the launcher of the work directory and every task it runs, and exit",
+     PF_OPTION_FLAG, FIELD(stop_launcher), NULL, 0, 0, false},
     {"simulate", "N", "Be N agents that start nothing: tasks end at once, or after the time of "
      "their sleep", PF_OPTION_INT, FIELD(simulate), "0", 0, SIMULATE_MAX, false},
     {"log-level", "LEVEL", "error, warn, info or debug", PF_OPTION_STRING, FIELD(log_level_name),
@@ -86,6 +92,11 @@ int pf_agentd_options_parse(int argc, char **argv, struct pf_agentd_options *out
     }
     if (rc == 0) {
         rc = masters_check(out, err);
+    }
+    out->waits_registered = strcmp(out->ready_when, "registered") == 0;
+    if (rc == 0 && !out->waits_registered && strcmp(out->ready_when, "listening") != 0) {
+        rc = pf_err_set(err, PF_EUSAGE, "--ready-when is '%s'; write listening or registered",
+                        out->ready_when);
     }
     if (rc < 0) {
         pf_agentd_options_fini(out);

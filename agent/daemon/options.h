@@ -13,8 +13,9 @@
 struct pf_agentd_options {
     struct pf_ptrs masters; /* char * */
     char *listen, *http, *work_dir, *resources, *attributes, *hostname, *key_file, *cluster,
-        *task_user, *launcher, *log_level_name;
-    bool insecure, allow_any_user;
+        *task_user, *launcher, *log_level_name, *ready_when;
+    bool insecure, allow_any_user, stop_launcher;
+    bool waits_registered; /* ready_when says so */
     int64_t min_free_bytes, ready_fd, simulate;
     enum pf_log_level log_level;
 };
