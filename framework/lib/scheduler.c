@@ -304,7 +304,7 @@ static int scheduler_init(struct pf_scheduler *s, const struct pf_scheduler_opti
     }
     memcpy(&s->callbacks, callbacks,
            callbacks->size < sizeof s->callbacks ? callbacks->size : sizeof s->callbacks);
-    if (setup.key_file) {
+    if (setup.key_file && setup.key_file[0] != '\0') {
         rc = pf_keyfile_read(setup.key_file, &s->key, err);
         if (rc < 0) {
             return rc;

@@ -65,7 +65,7 @@ struct pf_scheduler_options {
     size_t size;
     const char *masters;     /* "host:port,host:port", any of them will do; NULL: the environment's
                               * PROFFER_MASTER, else 127.0.0.1:5055 */
-    const char *key_file;    /* of the cluster; NULL: the environment's PROFFER_KEY_FILE, else
+    const char *key_file;    /* of the cluster; "": none; NULL: that of PROFFER_KEY_FILE, else
                               * none */
     const char *name;        /* of the framework; required (or framework_json) */
     const char *user;        /* tasks run as; NULL: who runs this process */
