@@ -278,8 +278,11 @@ int pf_client_call(struct pf_client *c, uint8_t body_type, struct pf_ref body,
     c->is_answered = false;
     pf_peer_send(c->net, c->peer, pf_msg_bytes(msg));
     set_timeout(c, timeout_ms == 0 ? c->reply_ms : timeout_ms);
+    /* what is sent between two turns is written at the end of the next one: that must not wait */
+    bool may_wait = false;
     while (!c->is_answered && c->peer != 0 && !c->timed_out) {
-        int rc = pf_loop_turn(c->loop, true, err);
+        int rc = pf_loop_turn(c->loop, may_wait, err);
+        may_wait = true;
         if (rc != 0) {
             return rc;
         }
