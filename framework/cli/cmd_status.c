@@ -118,7 +118,7 @@ static void put_agent(struct status *s, struct Master_Response_GetAgents_Agent a
     if (is_well && s->cluster.dir == NULL) {
         s->n_agents++;
     }
-    if (is_well || state == AgentState_GONE) {
+    if (is_well || state == AgentState_GONE || s->cluster.dir != NULL) {
         return;
     }
     const char *word = AgentState__str((int)state);
@@ -168,8 +168,9 @@ static int ask_agents(struct status *s, struct pf_client *c, struct pf_err *err)
         for (uint32_t i = 0; i < Master_Response_GetAgents_agents__len(list); i++) {
             put_agent(s, Master_Response_GetAgents_agents__at(list, i));
         }
+        /* a local cluster knows how many it has: former agents of another shape are not missed */
         uint32_t n_away = Master_Response_GetAgents_recovered_agents__len(list);
-        if (n_away > 0) {
+        if (n_away > 0 && s->cluster.dir == NULL) {
             miss(s, pf_cli_text(s->cli, "%u agent%s not back since the master started", n_away,
                                 n_away == 1 ? " is" : "s are"),
                  "proffer agents names them; look at their machines");
