@@ -74,8 +74,7 @@ int pf_client_of(struct pf_cli *cli, struct pf_cluster *out_cluster, struct pf_c
     const struct pf_client_options options = {
         .addresses = out_cluster->masters,
         .key_file = out_cluster->key_file,
-        .needs_key_file = (cli->args.cmd->sets & PF_SET_CLUSTER) != 0 &&
-                          pf_args_has(&cli->args, "key-file"),
+        .needs_key_file = out_cluster->key_is_named,
     };
     if (pf_client_open(&options, out, &err) != 0) {
         return pf_client_fail(cli, out_cluster, &err);

@@ -52,8 +52,10 @@ static void choose_key(struct chooser *c)
     struct stat st;
     if (said(c->ask->key_file)) {
         c->out->key_file = c->ask->key_file;
+        c->out->key_is_named = true;
     } else if (said(c->ask->env_key_file)) {
         c->out->key_file = c->ask->env_key_file;
+        c->out->key_is_named = true;
     } else if (c->out->key_file == NULL && c->out->dir != NULL) {
         const char *path = pf_local_path(c->arena, c->out->dir, "key");
         c->out->key_file = stat(path, &st) == 0 ? path : NULL;
@@ -89,7 +91,8 @@ static int by_dir(struct chooser *c, enum pf_cluster_source source, const char *
         return rc;
     }
     if (rc != 0) {
-        *c->out_hint = "look at that file; 'proffer up' writes a new one";
+        *c->out_hint = rc == PF_EACCESS ? "use it as the user who started it, or say --master"
+                                        : "look at that file; 'proffer up' writes a new one";
         return rc;
     }
     struct pf_str name = LocalCluster_name(local);

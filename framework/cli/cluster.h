@@ -36,6 +36,7 @@ struct pf_cluster {
     const char *masters;  /* host:port,... */
     const char *dir;      /* of a local cluster, NULL = not known to be one */
     const char *key_file; /* NULL = none */
+    bool key_is_named;    /* by the user: then it must be readable */
 };
 
 /* PF_EUSAGE: two flags, or a bad address; PF_ENOENT: there is no such cluster; PF_EIO, PF_EPROTO:

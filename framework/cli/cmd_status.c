@@ -228,11 +228,11 @@ static int run(struct pf_cli *cli)
     if (status == 0 && s.cluster.dir != NULL) {
         status = look_at_dir(&s);
     }
-    bool is_known = status == 0;
-    if (is_known) {
+    if (status == 0) {
         status = ask_cluster(&s);
     }
-    if (s.n_parts > 0 || is_known) {
+    /* programs get their array in any case, people no empty table */
+    if (s.n_parts > 0 || !pf_output_is_table(s.o)) {
         (void)pf_output_close(s.o);
     } else {
         pf_output_discard(s.o);

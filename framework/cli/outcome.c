@@ -2,10 +2,14 @@
 /* See outcome.h. */
 #include "framework/cli/outcome.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "common/base/alloc.h"
 #include "common/fb/json_writer.h"
+#include "common/sys/fd.h"
 #include "common/sys/file.h"
 #include "common/sys/parse.h"
 #include "framework/cli/command.h"
@@ -201,6 +205,22 @@ static void outcome_write(struct pf_json_writer *w, const struct pf_outcome *o)
     pf_jw_end_object(w);
 }
 
+/* At once and whole; to a pipe or a device as it comes. */
+static int report_write(const char *path, const struct pf_buf *text, struct pf_err *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || S_ISREG(st.st_mode)) {
+        return pf_file_write(path, text->data, text->len, 0644, err);
+    }
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return pf_err_set_sys(err, pf_err_from_errno(errno), errno, "open %s", path);
+    }
+    int rc = pf_fd_write_all(fd, text->data, text->len, err);
+    pf_fd_close(&fd);
+    return rc;
+}
+
 int pf_outcomes_report(const struct pf_outcome *o, uint32_t n, const char *path, struct pf_err *err)
 {
     struct pf_buf text = {0};
@@ -212,7 +232,7 @@ int pf_outcomes_report(const struct pf_outcome *o, uint32_t n, const char *path,
     }
     pf_jw_end_array(&w);
     pf_buf_add_byte(&text, '\n');
-    int rc = pf_file_write(path, text.data, text.len, 0644, err);
+    int rc = report_write(path, &text, err);
     pf_buf_fini(&text);
     return rc;
 }

@@ -22,7 +22,7 @@ int pf_session_open(struct pf_cli *cli, struct pf_session *out)
     if (s.cluster.key_file != NULL) {
         if (pf_keyfile_read(s.cluster.key_file, &out->key_space, &err) == 0) {
             out->key = &out->key_space;
-        } else if (pf_args_may_have(&cli->args, "key-file")) {
+        } else if (s.cluster.key_is_named) {
             return pf_session_fail(out, &err);
         }
         pf_err_clear(&err); /* without the key there is still what everybody may do */

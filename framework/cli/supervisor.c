@@ -292,7 +292,6 @@ static void tell_failed(struct pf_supervisor *s, uint32_t i)
 static void tell_ready(struct pf_supervisor *s)
 {
     struct pf_fb_builder b;
-    s->since_ms = pf_wall_ms();
     publish(s);
     pf_fb_builder_init(&b, NULL);
     s->was_up = true;
@@ -319,6 +318,9 @@ static void step(struct pf_supervisor *s, enum pf_sup_event event, uint32_t chil
     enum pf_sup_phase before = s->sup.phase;
     pf_sup_step(&s->sup, event, child, pf_now_ms(), fx);
     pf_sup_check(&s->sup);
+    if (s->sup.phase != before) {
+        s->since_ms = pf_wall_ms();
+    }
     for (uint32_t i = 0; i < fx->n; i++) {
         carry_out(s, fx->at[i]);
     }
