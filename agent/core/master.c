@@ -351,6 +351,7 @@ bool ag_on_link_message(struct pf_agent *a, struct Envelope env, uint64_t peer)
 {
     struct master_link *l = link_of(a, peer);
     enum Body type = Envelope_body_type(env);
+    bool is_answer = type == Body_AgentRegistered || type == Body_Reply;
 
     if (!l) {
         return false;
@@ -359,9 +360,11 @@ bool ag_on_link_message(struct pf_agent *a, struct Envelope env, uint64_t peer)
         link_learn(a, l, Envelope_body_as_Welcome(env));
     } else if (type == Body_Heartbeat || type == Body_Goodbye) {
         return true;
+    } else if (Envelope_is_reply(env) && (peer != a->leader || !is_answer)) {
+        a->n_bad++; /* nothing was asked */
     } else if (peer != a->leader) {
         refuse_command(a, peer, env, ReplyCode_CONFLICT, PF_STR("The agent obeys another master"));
-    } else if (type == Body_AgentRegistered || type == Body_Reply) {
+    } else if (is_answer) {
         on_register_answer(a, env);
     } else if (!ag_is_registered(a) || !is_of_leader(a, env)) {
         refuse_command(a, peer, env, ReplyCode_CONFLICT,

@@ -112,10 +112,12 @@ static void test_agent_leaves_replies_unanswered(void **state)
     agent_sim_clear_log(s);
     agent_sim_say_as(s, SIM_CLIENT, 44, 0, "{'AgentStatusCall': {}}, 'is_reply': true");
     agent_sim_say_as(s, SIM_CLIENT, 45, 0, "{'Reply': {}}, 'is_reply': true");
+    agent_sim_say_as(s, SIM_MASTER + 1, 46, 1,
+                     "{'AgentTeardown': {'framework_id': 'f1'}}, 'is_reply': true");
     agent_sim_run(s);
     assert_string_equal(pf_buf_cstr(&s->log), "");
     agent_sim_stats(s, &after);
-    assert_int_equal(after.bad_messages - before.bad_messages, 2);
+    assert_int_equal(after.bad_messages - before.bad_messages, 3);
 }
 
 static void test_agent_gives_a_task_its_environment(void **state)
