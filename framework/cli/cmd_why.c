@@ -65,7 +65,9 @@ static const char *cause_text(struct pf_arena *arena, struct WaitCause c)
     case WaitReason_IN_USE:
         text = id.len > 0 ? pf_arena_printf(arena, "in use by %.*s %.*s", PF_STR_ARG(id),
                                             PF_STR_ARG(name))
-                          : PF_STR("in use");
+                          : pf_arena_printf(arena, "too little %.*s is free (short %s)",
+                                            PF_STR_ARG(WaitCause_resource(c)),
+                                            pf_buf_cstr(&amount));
         break;
     case WaitReason_FILTERED:
         text = pf_arena_printf(arena, "declined by the framework, for %s more", lasting);

@@ -99,6 +99,10 @@ void pf_waiting_row(struct pf_output *o, struct Demand d,
     struct pf_str framework_id = FrameworkID_value(FrameworkInfo_id(info));
     struct pf_str prefix = Demand_id_prefix(d);
     struct pf_str begin = pf_arena_printf(arena, "%.*s.", PF_STR_ARG(framework_id));
+    /* ids that begin with their framework's say it once */
+    if (pf_str_eq(prefix, framework_id)) {
+        prefix = begin;
+    }
     bool is_said = pf_str_has_prefix(prefix, begin);
     pf_cell_text(&row[T_ID], pf_arena_printf(arena, "%s%.*s*", is_said ? "" : begin.at,
                                              PF_STR_ARG(prefix)));
