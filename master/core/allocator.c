@@ -63,6 +63,9 @@ static void log_remove(struct pf_allocator *al, struct pf_al_agent *a)
     al->log_live--;
     al->n_fresh -= a->place >= al->floor;
     a->place = AL_NOWHERE;
+    while (al->log_first < al->log_len && !al->log[al->log_first]) {
+        al->log_first++;
+    }
 }
 
 /* Closes the holes; every remembered place moves along. */
@@ -90,6 +93,7 @@ static void log_compact(struct pf_allocator *al)
     }
     al->floor = live_before[al->floor];
     al->log_len = to;
+    al->log_first = 0;
     pf_free(live_before);
 }
 
@@ -218,17 +222,14 @@ void *pf_al_agent_owner(const struct pf_al_agent *a)
 /* amount / total in units of 2^-31. */
 static uint64_t share_of(int64_t amount, int64_t total)
 {
-    uint32_t shift = 0;
-
     if (amount <= 0 || total <= 0) {
         return amount > 0 ? UINT64_C(1) << 31 : 0;
     }
     if (amount > total) { /* the basis lags behind */
         amount = total;
     }
-    while (total >> shift > INT32_MAX) {
-        shift++;
-    }
+    uint32_t shift = pf_al_shift(total);
+
     return ((uint64_t)(amount >> shift) << 31) / (uint64_t)(total >> shift);
 }
 

@@ -226,6 +226,9 @@ void pf_allocator_check(const struct pf_allocator *al)
     PF_ASSERT(pf_res_eq(&total, &al->total));
     pf_res_fini(&total);
     PF_ASSERT(n_live == al->log_live);
+    for (uint32_t i = 0; i < al->log_first; i++) {
+        PF_ASSERT(al->log[i] == NULL);
+    }
     PF_ASSERT(n_fresh == al->n_fresh);
     c = (struct pf_order_cursor){0};
     for (const struct pf_al_framework *f; (f = pf_order_next(&al->frameworks, &c));) {

@@ -86,6 +86,7 @@ struct pf_allocator {
     struct pf_resources basis; /* a recent `total`: what shares are measured by */
     struct pf_al_agent **log;
     uint32_t log_len, log_cap, log_live, floor, n_fresh; /* n_fresh: live ones from floor on */
+    uint32_t log_first;            /* only holes before this */
     struct pf_heap wanting, behind;
     struct pf_al_frameworks aside; /* tried in this run, nothing found */
     bool again, is_unfinished;
@@ -100,6 +101,14 @@ struct pf_allocator {
     int64_t now_ms;
     uint64_t n_pairs;
 };
+
+/* How far to shift a positive total so that it fits 31 bits. */
+static inline uint32_t pf_al_shift(int64_t total)
+{
+    uint32_t bits = 64 - (uint32_t)__builtin_clzll((unsigned long long)total);
+
+    return bits > 31 ? bits - 31 : 0;
+}
 
 /* allocator.c */
 void pf_al_agent_touch(struct pf_allocator *al, struct pf_al_agent *a);

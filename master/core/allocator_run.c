@@ -37,11 +37,7 @@ static uint32_t fair_chunk(const struct pf_allocator *al, const struct pf_al_wan
         if (need <= 0 || total <= 0) {
             continue;
         }
-        uint32_t shift = 0;
-
-        while (total >> shift > INT32_MAX) {
-            shift++;
-        }
+        uint32_t shift = pf_al_shift(total);
         int64_t until = (int64_t)(((uint64_t)(total >> shift) * other) >> 31) << shift;
         uint64_t chunk = until > has ? (uint64_t)((until - has) / need) + 1 : 1;
 
@@ -227,6 +223,9 @@ static enum try_result try_want(struct pf_allocator *al, struct pf_al_want *w,
 
     if (!w->is_behind && w->seen < al->floor) {
         w->seen = al->floor;
+    }
+    if (w->seen < al->log_first) {
+        w->seen = al->log_first;
     }
     for (; w->seen < al->log_len; w->seen++) {
         struct pf_al_agent *a = al->log[w->seen];
