@@ -153,7 +153,9 @@ static void make_command(struct pf_agent *a, struct CommandInfo c, struct pf_age
     struct pf_arena *arena = pf_turn_arena(a->turn);
 
     if (CommandInfo__has_script(c)) {
-        act->path = pf_arena_printf(arena, "%s/script", act->sandbox.at);
+        bool has_cwd = CommandInfo_cwd(c).len > 0;
+        act->path = has_cwd ? pf_arena_printf(arena, "%s/script", act->sandbox.at)
+                            : PF_STR("./script"); /* its parents may be closed to the user */
         args_with(a, c, 1, act)[0] = act->path;
         return;
     }

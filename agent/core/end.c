@@ -154,7 +154,7 @@ void ag_task_end_unborn(struct pf_agent *a, struct task *t, int error, struct pf
     } else if (pf_str_is(stage, "chdir")) {
         struct pf_str cwd = CommandInfo_cwd(TaskInfo_command(info));
         e.text = pf_arena_printf(arena, "Cannot enter the working directory %.*s: %s",
-                                 PF_STR_ARG(cwd), text);
+                                 PF_STR_ARG(cwd.len > 0 ? cwd : PF_STR("(the sandbox)")), text);
     } else if (pf_str_is(stage, "mkdir") || pf_str_is(stage, "chown") ||
                pf_str_is(stage, "script")) {
         e.text =

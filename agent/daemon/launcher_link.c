@@ -451,24 +451,19 @@ static struct pf_str path_of_env(const struct pf_agent_act_start *s)
 void pf_launcher_link_start(struct pf_launcher_link *k, const struct pf_agent_act_start *a,
                             const struct pf_user *user)
 {
-    struct pf_buf cwd = {0};
     struct pf_buf frame = {0};
 
     if (!k->is_up) {
         return;
     }
-    if (a->cwd.len == 0 || a->cwd.at[0] != '/') {
-        pf_buf_add_str(&cwd, a->sandbox);
-        pf_buf_add_byte(&cwd, '/');
-    }
-    pf_buf_add_str(&cwd, a->cwd);
     pf_fb_builder_reset(&k->builder);
     struct LauncherStart__args args = {
         .uuid = uuid_bytes(&a->launch),
         .path = a->path,
         .args = {a->args, a->n_args},
         .env = {a->env, a->n_env},
-        .cwd = pf_str(pf_buf_cstr(&cwd)),
+        .cwd = a->cwd, /* absolute, or "": the sandbox */
+        .sandbox = a->sandbox,
         .set_ids = !user->is_own,
         .uid = user->uid,
         .gid = user->gid,
@@ -477,7 +472,6 @@ void pf_launcher_link_start(struct pf_launcher_link *k, const struct pf_agent_ac
         .search_path = path_of_env(a),
     };
     out_add(k, LauncherBody_LauncherStart, LauncherStart__put(&k->builder, &args), &frame);
-    pf_buf_fini(&cwd);
     struct link_start *s = PF_NEW(struct link_start);
     s->launch = a->launch;
     s->sandbox = pf_strndup(a->sandbox.at, a->sandbox.len);

@@ -190,13 +190,14 @@ static pid_t proc_spawn(struct pf_launcher *l, const struct proc *p, struct Laun
         groups[i] = LauncherStart_groups__at(s, i);
     }
     struct pf_str search = LauncherStart_search_path(s);
-    struct pf_str cwd = LauncherStart_cwd(s);
+    struct pf_str cwd = LauncherStart_cwd(s), sandbox = LauncherStart_sandbox(s);
     const struct pf_spawn spawn = {
         .path = LauncherStart_path(s).at,
         .argv = argv,
         .envp = envp,
         .search_path = search.at != NULL ? search.at : "/usr/local/bin:/usr/bin:/bin",
-        .cwd = cwd.len > 0 ? cwd.at : "/",
+        .sandbox = sandbox.len > 0 ? sandbox.at : NULL,
+        .cwd = cwd.len > 0 ? cwd.at : sandbox.len > 0 ? NULL : "/",
         .fd = {p->fd[0], p->fd[1], p->fd[2]},
         .set_ids = LauncherStart_set_ids(s),
         .uid = LauncherStart_uid(s),

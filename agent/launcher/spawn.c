@@ -159,6 +159,9 @@ UNSANITIZED static int child_main(void *arg)
             return child_fail(c, "stdio");
         }
     }
+    if (s->sandbox != NULL && syscall(SYS_chdir, s->sandbox) != 0) {
+        return child_fail(c, "chdir");
+    }
     if (s->set_ids) {
         if (syscall(SYS_setgroups, (size_t)s->n_groups, s->groups) != 0) {
             return child_fail(c, "groups");
@@ -170,7 +173,7 @@ UNSANITIZED static int child_main(void *arg)
             return child_fail(c, "setuid");
         }
     }
-    if (syscall(SYS_chdir, s->cwd) != 0) {
+    if (s->cwd != NULL && syscall(SYS_chdir, s->cwd) != 0) {
         return child_fail(c, "chdir");
     }
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, NULL, sizeof no_signals);

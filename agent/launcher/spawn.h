@@ -18,7 +18,8 @@ struct pf_spawn {
     char **argv;             /* NULL behind the end; argv[-1] is writable (scripts without #!) */
     char **envp;
     const char *search_path; /* "a:b"; "" and an empty part mean the working directory */
-    const char *cwd;
+    const char *sandbox;     /* entered first, still with our own ids; NULL: none */
+    const char *cwd;         /* then this, as the task's user; NULL: stays in the sandbox */
     int fd[3];               /* each >= 3 */
     bool set_ids;
     uint32_t uid, gid;
