@@ -209,7 +209,7 @@ static void outcome_write(struct pf_json_writer *w, const struct pf_outcome *o)
 static int report_write(const char *path, const struct pf_buf *text, struct pf_err *err)
 {
     struct stat st;
-    if (stat(path, &st) != 0 || S_ISREG(st.st_mode)) {
+    if (lstat(path, &st) != 0 || S_ISREG(st.st_mode)) {
         return pf_file_write(path, text->data, text->len, 0644, err);
     }
     int fd = open(path, O_WRONLY | O_CLOEXEC);
