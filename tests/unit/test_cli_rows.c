@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "common/base/alloc.h"
 #include "common/fb/json.h"
 
 static const struct pf_command verb = {.name = "things", .sets = PF_SET_OUTPUT};
@@ -29,8 +30,8 @@ static const char *no_environment(const char *name)
 
 static int setup(void **state)
 {
-    *state = calloc(1, sizeof(struct fixture));
-    return *state != NULL ? 0 : -1;
+    *state = PF_NEW(struct fixture);
+    return 0;
 }
 
 static int teardown(void **state)
@@ -39,7 +40,7 @@ static int teardown(void **state)
     pf_arena_fini(&f->cli.arena);
     pf_arena_fini(&f->arena);
     free(f->text);
-    free(f);
+    pf_free(f);
     return 0;
 }
 
