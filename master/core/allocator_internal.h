@@ -86,7 +86,7 @@ struct pf_allocator {
     struct pf_resources basis; /* a recent `total`: what shares are measured by */
     struct pf_al_agent **log;
     uint32_t log_len, log_cap, log_live, floor, n_fresh; /* n_fresh: live ones from floor on */
-    uint32_t log_first;            /* only holes before this */
+    uint32_t log_first;                                  /* only holes before this */
     struct pf_heap wanting, behind;
     struct pf_al_frameworks aside; /* tried in this run, nothing found */
     bool again, is_unfinished;

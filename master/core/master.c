@@ -80,6 +80,8 @@ void pf_master_destroy(struct pf_master *m)
     pf_m_frameworks_fini(m);
     pf_m_agents_fini(m);
     pf_allocator_destroy(m->al);
+    pf_m_stamps_fini(&m->update_stamps);
+    pf_m_stamps_fini(&m->acknowledge_stamps);
     pf_free((char *)(uintptr_t)m->o.instance);
     pf_free((char *)(uintptr_t)m->o.cluster);
     pf_free((char *)(uintptr_t)m->o.address);

@@ -17,16 +17,18 @@ struct pf_arena *pf_m_arena(struct pf_master *m)
     return pf_turn_arena(m->turn);
 }
 
-static void send_envelope(struct pf_master *m, struct m_peer *p, struct Envelope__args *args)
+static struct pf_msg finish_envelope(struct pf_master *m, struct Envelope__args *args)
 {
-    if (!p || p->is_closed) {
-        return;
-    }
     args->incarnation = (struct pf_bytes){m->incarnation.b, sizeof m->incarnation.b};
     args->epoch = m->epoch;
-    struct pf_msg msg = Envelope__finish(m->b, Envelope__put(m->b, args));
+    return Envelope__finish(m->b, Envelope__put(m->b, args));
+}
 
-    pf_turn_send(m->turn, p->id, pf_msg_bytes(msg));
+static void send_envelope(struct pf_master *m, struct m_peer *p, struct Envelope__args *args)
+{
+    if (p && !p->is_closed) {
+        pf_turn_send(m->turn, p->id, pf_msg_bytes(finish_envelope(m, args)));
+    }
 }
 
 void pf_m_send(struct pf_master *m, struct m_peer *p, enum Body type, struct pf_ref body)
@@ -129,13 +131,30 @@ void pf_m_send_rescind(struct pf_master *m, const struct m_offer *o)
 
 void pf_m_send_status_bytes(struct pf_master *m, struct m_framework *f, struct pf_bytes status)
 {
-    struct pf_fb_builder *b = pf_m_builder(m);
+    const struct pf_bytes parts[M_STAMP_PARTS] = {status};
 
-    pf_m_send_event(m, f->peer,
-                    &(struct Scheduler_Event__args){
-                        .type = PF_OPT(Scheduler_Event_Type_UPDATE),
-                        .update = Scheduler_Event_Update__put(
-                            b, &(struct Scheduler_Event_Update__args){.status = status})});
+    if (!f->peer || f->peer->is_closed) {
+        return;
+    }
+    struct pf_bytes message = pf_m_stamp_use(&m->update_stamps, pf_m_arena(m), parts);
+
+    if (!message.at) {
+        struct pf_fb_builder *b = pf_m_builder(m);
+        struct pf_ref update = Scheduler_Event_Update__put(
+            b, &(struct Scheduler_Event_Update__args){.status = status});
+        struct Scheduler_Event__args event = {.type = PF_OPT(Scheduler_Event_Type_UPDATE),
+                                              .update = update};
+        struct Envelope__args args = {.body_type = Body_Scheduler_Event,
+                                      .body = Scheduler_Event__put(b, &event)};
+        struct pf_msg msg = finish_envelope(m, &args);
+        struct Scheduler_Event built = Envelope_body_as_Scheduler_Event(Envelope__root(msg));
+        const struct pf_bytes at[M_STAMP_PARTS] = {
+            Scheduler_Event_Update_status__bytes(Scheduler_Event_update(built))};
+
+        message = pf_msg_bytes(msg);
+        pf_m_stamp_learn(&m->update_stamps, message, at);
+    }
+    pf_turn_send(m->turn, f->peer->id, message);
 }
 
 /* What a known task's last status says beyond its state. */
@@ -214,15 +233,38 @@ void pf_m_send_teardown(struct pf_master *m, struct m_agent *a, struct pf_str fr
               AgentTeardown__put(b, &(struct AgentTeardown__args){.framework_id = framework_id}));
 }
 
+static struct pf_bytes str_bytes(struct pf_str s)
+{
+    return (struct pf_bytes){(const uint8_t *)s.at, s.len};
+}
+
 void pf_m_send_acknowledge(struct pf_master *m, struct m_agent *a, struct pf_str framework_id,
                            struct pf_str task_id, struct pf_bytes uuid)
 {
-    struct pf_fb_builder *b = pf_m_builder(m);
+    const struct pf_bytes parts[M_STAMP_PARTS] = {str_bytes(framework_id), str_bytes(task_id),
+                                                  uuid};
 
-    pf_m_send(m, a->peer, Body_AgentAcknowledge,
-              AgentAcknowledge__put(
-                  b, &(struct AgentAcknowledge__args){
-                         .framework_id = framework_id, .task_id = task_id, .uuid = uuid}));
+    if (!a->peer || a->peer->is_closed) {
+        return;
+    }
+    struct pf_bytes message = pf_m_stamp_use(&m->acknowledge_stamps, pf_m_arena(m), parts);
+
+    if (!message.at) {
+        struct pf_fb_builder *b = pf_m_builder(m);
+        struct AgentAcknowledge__args body = {
+            .framework_id = framework_id, .task_id = task_id, .uuid = uuid};
+        struct Envelope__args args = {.body_type = Body_AgentAcknowledge,
+                                      .body = AgentAcknowledge__put(b, &body)};
+        struct pf_msg msg = finish_envelope(m, &args);
+        struct AgentAcknowledge built = Envelope_body_as_AgentAcknowledge(Envelope__root(msg));
+        const struct pf_bytes at[M_STAMP_PARTS] = {str_bytes(AgentAcknowledge_framework_id(built)),
+                                                   str_bytes(AgentAcknowledge_task_id(built)),
+                                                   AgentAcknowledge_uuid(built)};
+
+        message = pf_msg_bytes(msg);
+        pf_m_stamp_learn(&m->acknowledge_stamps, message, at);
+    }
+    pf_turn_send(m->turn, a->peer->id, message);
 }
 
 /* --- owned bytes --- */

@@ -13,6 +13,7 @@
 #include "master/core/allocator.h"
 #include "master/core/master.h"
 #include "master/core/order.h"
+#include "master/core/stamp.h"
 #include "schemas/proffer.h"
 #include "schemas/rows.h"
 
@@ -231,7 +232,8 @@ struct pf_master {
     struct pf_map completed_by_id;
     struct pf_heap agent_deadlines, framework_deadlines, offer_deadlines, demand_deadlines;
     struct pf_allocator *al;
-    bool allocates_now;   /* at the end of this step, not at the next deadline */
+    bool allocates_now; /* at the end of this step, not at the next deadline */
+    struct m_stamps update_stamps, acknowledge_stamps;
     uint32_t n_recovered; /* agents that were not heard of since the takeover */
     uint32_t n_waits, n_waiting_demands;
     struct m_demands unsettled;

@@ -155,23 +155,6 @@ static bool any_user(const struct pf_master *m, const struct m_framework *f,
     return f->is_trusted || m->o.allow_any_user || a->allows_any_user;
 }
 
-bool pf_m_task_validate(struct pf_master *m, const struct m_framework *f, const struct m_agent *a,
-                        struct TaskInfo info, const struct pf_resources *left,
-                        struct pf_resources *out, struct m_refusal *why)
-{
-    *why = (struct m_refusal){.reason = TaskStatus_Reason_REASON_TASK_INVALID};
-    if (!check_ids(f, a, info, why) || !check_command(info, why) || !check_unsupported(info, why) ||
-        !check_resources(f, info, left, out, why)) {
-        return false;
-    }
-    if (!any_user(m, f, a) && !a->runs_as_root) {
-        why->reason = TaskStatus_Reason_REASON_TASK_UNAUTHORIZED;
-        return refuse_plain(why, "Without the cluster's key tasks run only on agents that run as "
-                                 "root");
-    }
-    return true;
-}
-
 struct pf_str pf_m_task_user(const struct pf_master *m, const struct m_framework *f,
                              const struct m_agent *a, struct TaskInfo info)
 {
@@ -181,4 +164,40 @@ struct pf_str pf_m_task_user(const struct pf_master *m, const struct m_framework
         return pf_str(a->task_user[0] != '\0' ? a->task_user : m->o.task_user);
     }
     return user.len > 0 ? user : pf_str(f->user);
+}
+
+/* What a peer without the key may do on this agent. */
+static bool check_access(const struct pf_master *m, const struct m_framework *f,
+                         const struct m_agent *a, struct TaskInfo info, struct m_refusal *why)
+{
+    struct pf_str wanted = CommandInfo_user(TaskInfo_command(info));
+    struct pf_str user = pf_m_task_user(m, f, a, info);
+
+    if (any_user(m, f, a)) {
+        return true;
+    }
+    why->reason = TaskStatus_Reason_REASON_TASK_UNAUTHORIZED;
+    if (!a->runs_as_root) {
+        return refuse_plain(why, "Without the cluster's key tasks run only on agents that run as "
+                                 "root");
+    }
+    if (wanted.len > 0 && !pf_str_eq(wanted, user)) {
+        (void)pf_err_set(&why->err, PF_EACCESS,
+                         "Without the cluster's key tasks run as %.*s, not as %.*s",
+                         PF_STR_ARG(user), PF_STR_ARG(wanted));
+        return false;
+    }
+    return true;
+}
+
+bool pf_m_task_validate(struct pf_master *m, const struct m_framework *f, const struct m_agent *a,
+                        struct TaskInfo info, const struct pf_resources *left,
+                        struct pf_resources *out, struct m_refusal *why)
+{
+    *why = (struct m_refusal){.reason = TaskStatus_Reason_REASON_TASK_INVALID};
+    if (!check_ids(f, a, info, why) || !check_command(info, why) || !check_unsupported(info, why) ||
+        !check_resources(f, info, left, out, why)) {
+        return false;
+    }
+    return check_access(m, f, a, info, why);
 }
