@@ -115,7 +115,7 @@ def test_wrong_key():
     check(metric("master", "proffer_net_auth_failures_total") > before, "not counted")
     os.chmod(bad, 0o644)
     r = command(PROFFER, "ps", "--master", native, env=clean_env(PROFFER_KEY_FILE=bad))
-    check(r.code != 0 and "0600" in r.err, r)
+    check(r.code != 0 and "chmod 600" in r.err, r)
 
 
 def test_garbage_on_native_ports():
@@ -164,10 +164,19 @@ def test_bad_operator_calls():
     code, text = post(b'{"type":"KILL_TASK","kill_task":{"task_id":5}}')
     check(code == 400 and "kill_task.task_id" in text, code, text)
     check_eq(post(b'{"type":"GET_STATE"}', "text/plain")[0], 415)
-    check_eq(post(b"x" * (5 << 20))[0], 413)
+    with socket.create_connection(ports("master")[1]) as s:
+        s.sendall(b"POST /api/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                  b"Content-Length: 5242880\r\n\r\n")
+        s.settimeout(30)
+        answer = s.recv(100)
+        check(b" 413 " in answer, "a body over the limit", answer)
     check_eq(post(b'{"type":"UPDATE_QUOTA"}')[0], 501)
-    code, text = post(b'{"type":"KILL_TASK","kill_task":{"framework_id":"f","task_id":"t"}}')
-    check(code in (401, 403), "without the token", code, text)
+    run = cluster.proffer("run", "-d", "--", "sleep", "100").out.strip()
+    kill = '{"type":"KILL_TASK","kill_task":{"framework_id":"%s","task_id":"%s.0"}}' % (run, run)
+    code, text = post(kill.encode())
+    check_eq(code, 403, "without the token", text)
+    check_eq(post(b'{"type":"KILL_TASK","kill_task":{"framework_id":"f","task_id":"t"}}')[0], 404)
+    check_eq(cluster.proffer("teardown", run).code, 0)
     check_eq(post(b'{"type":"GET_HEALTH"}')[0], 200)
 
 
