@@ -21,7 +21,8 @@ bool pf_local_is_whole(struct LocalCluster c)
     return n > 0 && pf_str_is(LocalCluster_state(c), "up");
 }
 
-/* Is one of the daemons that the file calls ready dead already, and its supervisor yet to say so? */
+/* Is one of the daemons that the file calls ready dead already, and its supervisor yet to say so?
+ */
 static bool is_stale(struct LocalCluster c)
 {
     for (uint32_t i = 0; i < LocalCluster_daemons__len(c); i++) {
