@@ -65,7 +65,7 @@ static const char *cause_text(struct pf_arena *arena, struct WaitCause c)
     case WaitReason_IN_USE:
         text = id.len > 0 ? pf_arena_printf(arena, "in use by %.*s %.*s", PF_STR_ARG(id),
                                             PF_STR_ARG(name))
-                          : pf_arena_printf(arena, "too little %.*s is free (short %s)",
+                          : pf_arena_printf(arena, "too little %.*s free (short %s)",
                                             PF_STR_ARG(WaitCause_resource(c)),
                                             pf_buf_cstr(&amount));
         break;

@@ -53,10 +53,16 @@ bool pf_ids_choose(const char *text, const struct pf_entities *found, struct pf_
         uint32_t n = 0;
         for (uint32_t i = 0; i < found->n; i++) {
             struct pf_entity *e = &found->at[i];
-            if (by_name != 0 ? pf_str_is(e->name, text) : is_exactly(e, text)) {
-                only = e;
-                n++;
+            if (by_name != 0 ? !pf_str_is(e->name, text) : !is_exactly(e, text)) {
+                continue;
             }
+            /* what waits goes by the id of its framework: then the framework is meant */
+            bool is_same_id = only != NULL && pf_str_eq(only->id, e->id);
+            if (is_same_id && only->kind == EntityKind_FRAMEWORK) {
+                continue;
+            }
+            n += is_same_id && e->kind == EntityKind_FRAMEWORK ? 0 : 1;
+            only = e;
         }
         if (n > 0) {
             if (n == 1) {

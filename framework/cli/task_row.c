@@ -49,6 +49,8 @@ static const struct pf_column columns[] = {
 };
 const struct pf_columns pf_task_columns = PF_COLUMNS(columns);
 
+#define COMMAND_SHOWN 32 /* characters of a command line in tables */
+
 static void status_cells(struct TaskStatus s, struct pf_cell *row)
 {
     if (TaskStatus__has_reason(s)) {
@@ -58,6 +60,15 @@ static void status_cells(struct TaskStatus s, struct pf_cell *row)
     pf_cell_name(&row[T_MESSAGE], TaskStatus_message(s));
     if (TaskStatus__has_healthy(s)) {
         pf_cell_num(&row[T_HEALTHY], TaskStatus_healthy(s) ? 1 : 0);
+    }
+}
+
+/* Whole for programs; in tables as much as leaves room for the rest. */
+static void command_cell(struct pf_output *o, struct pf_cell *cell, struct pf_str command)
+{
+    pf_cell_name(cell, command);
+    if (command.len > COMMAND_SHOWN) {
+        cell->shown = pf_arena_printf(pf_output_arena(o), "%.*s...", COMMAND_SHOWN - 3, command.at);
     }
 }
 
@@ -72,7 +83,7 @@ void pf_task_row(struct pf_output *o, struct Task t, struct pf_cell *row)
     pf_cell_name(&row[T_FRAMEWORK_ID], FrameworkID_value(Task_framework_id(t)));
     pf_cell_name(&row[T_ROLE], Task_role(t));
     pf_cell_name(&row[T_USER], Task_user(t));
-    pf_cell_name(&row[T_COMMAND], Task_command(t));
+    command_cell(o, &row[T_COMMAND], Task_command(t));
     PF_ROW_RESOURCES(o, &row[T_RESOURCES], Task, resources, t);
     if (Task__has_exit_status(t)) {
         pf_cell_num(&row[T_EXIT_STATUS], Task_exit_status(t));
@@ -121,7 +132,7 @@ void pf_waiting_row(struct pf_output *o, struct Demand d,
                                    ? Demand_role(d)
                                    : Master_Response_GetFrameworks_Framework_role(f));
     pf_cell_name(&row[T_USER], FrameworkInfo_user(info));
-    pf_cell_name(&row[T_COMMAND], Demand_command(d));
+    command_cell(o, &row[T_COMMAND], Demand_command(d));
     PF_ROW_RESOURCES(o, &row[T_RESOURCES], Demand, resources, d);
     pf_cell_time(&row[T_CREATED_AT], Demand_waiting_since_ms(d));
     pf_cell_num(&row[T_COUNT], Demand_count(d));

@@ -140,6 +140,22 @@ static void test_ids_choose_what_is_meant(void **state)
     assert_true(pf_ids_choose("k", &found, &out)); /* the only one */
 }
 
+/* A demand that waits is found as a task with the id of its framework. */
+static void test_ids_choose_the_framework_of_what_waits(void **state)
+{
+    struct pf_entity framework = {.kind = EntityKind_FRAMEWORK, .id = PF_STR("f14")};
+    struct pf_entity both[2] = {framework, task("f14", "batch", "f14")};
+    struct pf_entity turned[2] = {task("f14", "batch", "f14"), framework};
+    struct pf_entities found = {both, 2}, out = {0};
+    (void)state;
+    assert_true(pf_ids_choose("f14", &found, &out));
+    assert_int_equal(out.at[0].kind, EntityKind_FRAMEWORK);
+    found.at = turned;
+    assert_true(pf_ids_choose("f14", &found, &out));
+    assert_int_equal(out.n, 1);
+    assert_int_equal(out.at[0].kind, EntityKind_FRAMEWORK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +166,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_shape_attributes_in_mesos_form, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shape_says_what_differs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ids_choose_what_is_meant, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ids_choose_the_framework_of_what_waits, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
