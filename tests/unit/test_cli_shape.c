@@ -166,7 +166,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_shape_attributes_in_mesos_form, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shape_says_what_differs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ids_choose_what_is_meant, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_ids_choose_the_framework_of_what_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ids_choose_the_framework_of_what_waits, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
