@@ -42,7 +42,8 @@ static const struct pf_option table[] = {
      PF_OPTION_INT, FIELD(ready_fd), "-1", -1, 1 << 20, false},
     {"ready-when", "WHEN", "When to say so: listening, or registered at a master",
      PF_OPTION_STRING, FIELD(ready_when), "listening", 0, 0, false},
-    {"stop-launcher", NULL, "End the launcher of the work directory and every task it runs, and exit",
+    {"stop-launcher", NULL,
+     "End the launcher of the work directory and every task it runs, and exit",
      PF_OPTION_FLAG, FIELD(stop_launcher), NULL, 0, 0, false},
     {"simulate", "N", "Be N agents that start nothing: tasks end at once, or after the time of "
      "their sleep", PF_OPTION_INT, FIELD(simulate), "0", 0, SIMULATE_MAX, false},

@@ -13,8 +13,9 @@ OTHER = pwd.getpwnam("nobody")
 def as_other(*args):
     """The command line as user nobody, without the key, at the master's address."""
     native = [d for d in cluster.state()["daemons"] if d["kind"] == "master"][0]["native"]
-    return command(PROFFER, args[0], "--master", native, *args[1:], env=clean_env(HOME="/nonexistent"),
-                   user=OTHER.pw_uid, group=OTHER.pw_gid, extra_groups=[])
+    return command(PROFFER, args[0], "--master", native, *args[1:],
+                   env=clean_env(HOME="/nonexistent"), user=OTHER.pw_uid, group=OTHER.pw_gid,
+                   extra_groups=[])
 
 
 def test_key_file_is_private():

@@ -60,7 +60,7 @@ struct pf_task_spec {
     const char *const *env;   /* "NAME=VALUE", ended by NULL */
     const char *user;         /* NULL: the framework's */
     const char *cwd;          /* NULL: the sandbox */
-    const void *script;       /* ... or a file's contents: run from the sandbox, `argv` its arguments */
+    const void *script;       /* ... or a file's contents, `argv` being its arguments */
     size_t script_bytes;
     bool keeps_stdin;         /* its standard input can be written; else it is /dev/null */
     int64_t kill_grace_ms;    /* between the first signal and SIGKILL; 0: the agent's default */
