@@ -90,7 +90,7 @@ EXCEPTIONS = [
     ("ban", "tests/unit/test_cli_output.c", "free", "what open_memstream returns is libc's"),
     ("ban", "tests/unit/test_cli_complete.c", "free", "what open_memstream returns is libc's"),
     ("ban", "tests/unit/test_cli_rows.c", "free", "what open_memstream returns is libc's"),
-    ("ban", "agent/launcher/launcher.c", "getrandom", "links neither common/sys nor waits for dice"),
+    ("ban", "agent/launcher/launcher.c", "getrandom", "without common/sys; never waits for dice"),
     ("ban", "agent/launcher/procs.c", "clock_gettime", "a small static program without common/sys"),
     ("ban", "agent/launcher/procs.c", "fprintf", "its log is standard error, one line in its life"),
     ("ban", "agent/launcher/spawn.c", "clock_gettime", "ticks since boot, as /proc counts them"),
@@ -107,4 +107,16 @@ EXCEPTIONS = [
     ("untested", "master/core/validate.h", "", "driven through the door by scenarios"),
     ("file-level", "common/base/alloc.c", "", "the handler and test hook of the one allocator"),
     ("file-level", "common/sys/log.c", "", "the process has one log"),
+]
+
+# (path pattern, check of clang-tidy, reason)
+CLANG_TIDY_EXCEPTIONS = [
+    ("common/base/resources_items.c", "clang-analyzer-core.NullDereference",
+     "the assert before says that a set has items"),
+    ("common/link/handshake*.c", "clang-analyzer-core.NonNullParamChecker",
+     "a nonce of PF_NONCE_BYTES is not absent"),
+    ("common/net/conn_write.c", "clang-analyzer-core.NullDereference",
+     "what the kernel took stood in the queue"),
+    ("common/fb/json_number.c", "bugprone-not-null-terminated-result",
+     "a piece of a text, no text of its own"),
 ]
