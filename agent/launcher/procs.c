@@ -62,6 +62,17 @@ static void proc_drop_start(struct proc *p)
     p->start = (struct pf_bytes){NULL, 0};
 }
 
+/* Closing is not enough to leave epoll: a child that is between its start and the closing of what is
+ * close-on-exec holds a copy for a moment (exec lets the parent of a vfork go before it closes), and
+ * the event of a forgotten process would come back. */
+static void proc_unwatch(struct pf_launcher *l, struct proc *p)
+{
+    if (p->pid_fd >= 0) {
+        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, p->pid_fd, NULL); /* it is in it */
+        fd_close(&p->pid_fd);
+    }
+}
+
 void proc_destroy(struct pf_launcher *l, struct proc *p)
 {
     (void)pf_map_del(&l->by_uuid, &p->uuid, sizeof p->uuid);
@@ -69,7 +80,7 @@ void proc_destroy(struct pf_launcher *l, struct proc *p)
         (void)pf_map_del(&l->by_pid, &p->pid_key, sizeof p->pid_key);
     }
     proc_drop_start(p);
-    fd_close(&p->pid_fd);
+    proc_unwatch(l, p);
     fd_close(&p->stdin_fd);
     pf_free(p);
 }
@@ -316,7 +327,7 @@ void procs_reap(struct pf_launcher *l)
             siginfo_t si;
             (void)waitid(P_PID, (id_t)p->pid, &si, WEXITED | WNOHANG); /* it is a zombie */
         }
-        fd_close(&p->pid_fd); /* leaves epoll with it */
+        proc_unwatch(l, p);
         fd_close(&p->stdin_fd);
         (void)pf_map_del(&l->by_pid, &p->pid_key, sizeof p->pid_key);
         p->pid_key = 0;
