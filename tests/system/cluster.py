@@ -80,7 +80,10 @@ class Cluster:
     def __init__(self, agents=2, up_args=(), cpus="4", mem="4G"):
         self.base = tempfile.mkdtemp(prefix="pf.")
         self.dir = os.path.join(self.base, "c")
-        self.up_args = ["--agents", str(agents), "--cpus", cpus, "--mem", mem] + list(up_args)
+        # Ports of their own: tests run side by side, and one would take what a killed master of
+        # another had just left.
+        self.up_args = ["--agents", str(agents), "--cpus", cpus, "--mem", mem, "--listen",
+                        "127.0.0.1:0", "--http", "127.0.0.1:0"] + list(up_args)
         self.env = clean_env(PROFFER_DIR=self.dir, HOME=self.base,
                              XDG_STATE_HOME=os.path.join(self.base, "state"),
                              XDG_CONFIG_HOME=os.path.join(self.base, "config"))
@@ -110,7 +113,7 @@ class Cluster:
                     path = os.path.join(root, name)
                     sys.stderr.write("---- %s\n" % os.path.relpath(path, self.dir))
                     with open(path, errors="replace") as f:
-                        sys.stderr.write("".join(f.readlines()[-40:]))
+                        sys.stderr.write("".join(f.readlines()[-120:]))
 
     def proffer(self, *args, **kw):
         return command(PROFFER, *args, env=self.env, **kw)
