@@ -42,6 +42,7 @@
 #define PF_HISTORY_FRAMEWORKS   50          /* ended frameworks kept */
 #define PF_HISTORY_TASKS        1000        /* ended tasks kept of each framework */
 #define PF_WATCHERS_MAX         4096        /* peers that wait for tasks */
+#define PF_AGENT_INFO_MAX_BYTES (64u << 10) /* as a message: its resources and attributes */
 #define PF_FILTERS_MAX          1000000     /* decline filters of all frameworks */
 
 /* links */
@@ -70,6 +71,7 @@
 #define PF_ENV_MAX_BYTES        (1u << 20)
 #define PF_ARGS_MAX             4096
 
+_Static_assert(PF_AGENT_INFO_MAX_BYTES * 8 <= PF_BATCH_MAX_BYTES, "a step stores several");
 _Static_assert(PF_ROW_MAX_BYTES <= PF_BATCH_MAX_BYTES, "a row fits a batch");
 _Static_assert(PF_BATCH_MAX_BYTES <= PF_FRAME_MAX_BYTES, "a batch fits a frame");
 _Static_assert(PF_READ_CHUNK_BYTES * 4 <= PF_FRAME_MAX_BYTES, "a chunk fits a frame");

@@ -43,14 +43,17 @@ void pf_m_agent_move(struct pf_master *m, struct m_agent *a, enum m_agent_state 
     pf_sm_move(&a->sm, next, a->id, why, &m->o.tracer);
 }
 
-/* A copy of our own, in a buffer of its own. */
-void pf_m_agent_set_info(struct pf_master *m, struct m_agent *a, struct AgentInfo info)
+struct pf_bytes pf_m_agent_info_copy(struct pf_master *m, struct AgentInfo info)
 {
     struct pf_fb_builder *b = pf_m_builder(m);
-    struct pf_msg copy = AgentInfo__finish(b, AgentInfo__copy(b, info));
 
-    pf_m_blob_set(&a->info, pf_msg_bytes(copy));
-    pf_m_text_set(&a->hostname, AgentInfo_hostname(info));
+    return pf_msg_bytes(AgentInfo__finish(b, AgentInfo__copy(b, info)));
+}
+
+void pf_m_agent_set_info(struct m_agent *a, struct pf_bytes info)
+{
+    pf_m_blob_set(&a->info, info);
+    pf_m_text_set(&a->hostname, AgentInfo_hostname(AgentInfo__from_bytes(info)));
 }
 
 void pf_m_agent_row(struct pf_master *m, struct pf_bytes key, struct Row_Agent row)
@@ -60,7 +63,7 @@ void pf_m_agent_row(struct pf_master *m, struct pf_bytes key, struct Row_Agent r
     struct m_agent *a =
         pf_m_agent_new(m, id, is_unreachable ? M_AGENT_UNREACHABLE : M_AGENT_RECOVERED, "row");
 
-    pf_m_agent_set_info(m, a, Row_Agent_info(row));
+    pf_m_agent_set_info(a, pf_m_agent_info_copy(m, Row_Agent_info(row)));
     a->admitted_ms = Row_Agent_admitted_ms(row);
     a->seen_ms = Row_Agent_unreachable_ms(row);
 }

@@ -14,7 +14,10 @@ void pf_m_agent_put_row(struct pf_master *m, struct m_agent *a, enum AgentState 
                         int64_t unreachable_ms);
 /* The leadership begins: recovered agents have `recovery_ms` to come back. */
 void pf_m_agents_elected(struct pf_master *m);
-void pf_m_agent_set_info(struct pf_master *m, struct m_agent *a, struct AgentInfo info);
+/* A copy of `info` in a buffer of its own, in the turn's memory. */
+struct pf_bytes pf_m_agent_info_copy(struct pf_master *m, struct AgentInfo info);
+/* `info`: an AgentInfo in a buffer of its own; copied. */
+void pf_m_agent_set_info(struct m_agent *a, struct pf_bytes info);
 void pf_m_agent_move(struct pf_master *m, struct m_agent *a, enum m_agent_state next,
                      const char *why);
 

@@ -132,9 +132,9 @@ static void renew_al(struct pf_master *m, struct m_agent *a, const struct pf_res
     }
 }
 
-static void set_particulars(struct pf_master *m, struct m_agent *a, struct AgentRegister r)
+static void set_particulars(struct m_agent *a, struct AgentRegister r, struct pf_bytes info)
 {
-    pf_m_agent_set_info(m, a, AgentRegister_info(r));
+    pf_m_agent_set_info(a, info);
     pf_m_text_set(&a->address, AgentRegister_address(r));
     pf_m_text_set(&a->http_address, AgentRegister_http_address(r));
     pf_m_text_set(&a->version, AgentRegister_version(r));
@@ -183,12 +183,17 @@ void pf_m_on_agent_register(struct pf_master *m, struct m_peer *p, struct Envelo
     struct pf_resources total = {0};
     struct pf_err err = {0};
     struct m_agent *a = NULL;
+    struct pf_bytes copy;
 
     if (!identity_is_fine(m, p, r, id, request_id)) {
         return;
     }
+    copy = pf_m_agent_info_copy(m, info);
     if (p->agent && !pf_str_eq(id, pf_str(p->agent->id))) {
         refuse(m, p, request_id, ReplyCode_BAD_REQUEST, "this link registered another agent");
+    } else if (copy.len > PF_AGENT_INFO_MAX_BYTES) {
+        refuse(m, p, request_id, ReplyCode_TOO_LARGE, "the agent's info has more than %u bytes",
+               PF_AGENT_INFO_MAX_BYTES);
     } else if (read_total(info, &total, &err) < 0) {
         refuse(m, p, request_id, ReplyCode_BAD_REQUEST, "agent resources: %s", err.msg);
     } else {
@@ -210,7 +215,7 @@ void pf_m_on_agent_register(struct pf_master *m, struct m_peer *p, struct Envelo
         struct m_blob before = a->info;
 
         a->info = (struct m_blob){0};
-        set_particulars(m, a, r);
+        set_particulars(a, r, copy);
         renew_al(m, a, &total);
         a->peer = p;
         p->agent = a;

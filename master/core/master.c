@@ -260,8 +260,9 @@ static void on_message(struct pf_master *m, uint64_t peer, struct pf_msg message
 
 /* --- time --- */
 
-/* One deadline each that has come; false: none. */
-static bool one_deadline(struct pf_master *m)
+/* One deadline that has come; false: none. An agent's costs a row, of which a step may store a few
+ * only: then `*agents_left` falls. */
+static bool one_deadline(struct pf_master *m, uint32_t *agents_left)
 {
     struct pf_heap_node *n;
 
@@ -273,7 +274,8 @@ static bool one_deadline(struct pf_master *m)
         pf_m_framework_deadline(m, PF_CONTAINER(n, struct m_framework, deadline));
         return true;
     }
-    if ((n = pf_heap_first(&m->agent_deadlines)) && n->key <= m->now_ms) {
+    if (*agents_left > 0 && (n = pf_heap_first(&m->agent_deadlines)) && n->key <= m->now_ms) {
+        (*agents_left)--;
         pf_heap_remove(&m->agent_deadlines, n);
         pf_m_agent_deadline(m, PF_CONTAINER(n, struct m_agent, deadline));
         return true;
@@ -281,14 +283,14 @@ static bool one_deadline(struct pf_master *m)
     return false;
 }
 
-enum { DEADLINES_PER_STEP = 256, SCANS_PER_STEP = 4 };
+enum { DEADLINES_PER_STEP = 256, AGENTS_PER_STEP = 8, SCANS_PER_STEP = 4 };
 
 static void on_deadline(struct pf_master *m)
 {
     struct pf_heap_node *n;
-    uint32_t left = DEADLINES_PER_STEP;
+    uint32_t left = DEADLINES_PER_STEP, agents_left = AGENTS_PER_STEP;
 
-    while (left > 0 && one_deadline(m)) {
+    while (left > 0 && one_deadline(m, &agents_left)) {
         left--;
     }
     for (uint32_t i = 0; i < SCANS_PER_STEP; i++) {

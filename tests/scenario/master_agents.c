@@ -246,6 +246,20 @@ static void test_bad_registrations_are_refused(void **state)
         mw_expect(w, 40 + i, "'is_reply':true", cases[i].code, NULL);
         mw_expect(w, 40 + i, "CLOSED", NULL);
     }
+    struct pf_buf attributes = {0};
+
+    for (unsigned i = 0; i < 60; i++) {
+        pf_buf_printf(&attributes, "%s{'name':'a%u','type':'TEXT','text':{'value':'%01200u'}}",
+                      i > 0 ? "," : "", i, i);
+    }
+    mw_up(w, 60, "AGENT", true, "'id':'" MW_A1 "'");
+    mw_send(w, 60,
+            "'body':{'AgentRegister':{'info':{'hostname':'h','id':{'value':'" MW_A1
+            "'},'attributes':[%s]}}}",
+            pf_buf_cstr(&attributes));
+    mw_expect(w, 60, "Goodbye", "more than 65536 bytes", NULL);
+    mw_expect(w, 60, "CLOSED", NULL);
+    pf_buf_fini(&attributes);
     begin_registration(w, AGENT, "i");
     tell_tasks(w, AGENT, "f1", "t1", "TASK_RUNNING", mw_uuid(w, 3), "cpus:40");
     mw_expect(w, AGENT, "BAD_REQUEST", "use more than it has", NULL);

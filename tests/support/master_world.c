@@ -12,7 +12,7 @@
 #include "schemas/rows.h"
 #include "tests/support/msg.h"
 
-enum { PEERS_MAX = 64, TEXTS_MAX = 4096 };
+enum { PEERS_MAX = 8192, TEXTS_MAX = 4096 };
 
 struct inbox {
     uint64_t peer;
