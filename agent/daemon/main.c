@@ -5,6 +5,7 @@
 #include "agent/daemon/agentd.h"
 #include "agent/daemon/simulate.h"
 #include "agent/daemon/stop.h"
+#include "common/sys/fd.h"
 #include "common/sys/log.h"
 
 #define EXIT_USAGE 2
@@ -21,6 +22,8 @@ static int print_help(void)
 
 int main(int argc, char **argv)
 {
+    pf_fd_hold_standard();
+
     struct pf_agentd_options options = {0};
     enum pf_options_verdict verdict;
     struct pf_err err = {0};

@@ -31,6 +31,16 @@ int pf_fd_set_nonblock(int fd, bool on, struct pf_err *err)
     return fd_set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on, err);
 }
 
+void pf_fd_hold_standard(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR); /* the lowest number that is free; none: nothing to hold */
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    pf_fd_close(&fd);
+}
+
 void pf_fd_close(int *fd)
 {
     if (*fd >= 0) {

@@ -2,6 +2,7 @@
 /* The program `proffer`. */
 #include <stdlib.h>
 #include <unistd.h>
+#include "common/sys/fd.h"
 #include "framework/cli/cli.h"
 
 static const char *from_environment(const char *name)
@@ -11,6 +12,7 @@ static const char *from_environment(const char *name)
 
 int main(int argc, char **argv)
 {
+    pf_fd_hold_standard();
     struct pf_cli cli = {
         .out = stdout,
         .err = stderr,

@@ -17,6 +17,7 @@ static int print_help(void)
 
 int main(int argc, char **argv)
 {
+    pf_fd_hold_standard();
     struct pf_masterd_options options = {0};
     enum pf_options_verdict verdict;
     struct pf_err err = {0};
