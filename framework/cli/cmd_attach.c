@@ -32,6 +32,9 @@ static void on_data(void *ctx, uint32_t user, int stream, struct pf_bytes data)
 {
     struct attached *a = ctx;
     pf_lines_add(a->lines, user, stream, data);
+    if (pf_lines_error(a->lines) != 0) {
+        pf_loop_stop(a->session.loop);
+    }
 }
 
 static void on_stream_end(void *ctx, uint32_t user, int stream, const struct pf_err *err)
@@ -67,6 +70,9 @@ static int verdict(struct attached *a)
 {
     if (a->failure.code != 0) {
         return pf_session_fail(&a->session, &a->failure);
+    }
+    if (pf_lines_error(a->lines) != 0) {
+        return pf_lines_fail(a->lines, a->session.cli, PF_EXIT_OURS);
     }
     if (a->has_left) {
         return pf_cli_fail(a->session.cli, PF_EXIT_OURS, "left; the tasks go on",

@@ -74,6 +74,9 @@ static int read_all(struct logs *l, const struct pf_ptrs *tasks)
     if (pf_loop_run(l->session.loop, &err) < 0) {
         return pf_session_fail(&l->session, &err);
     }
+    if (pf_lines_error(l->lines) != 0) {
+        return pf_lines_fail(l->lines, l->session.cli, PF_EXIT_FAILED);
+    }
     return l->failure.code != 0 ? pf_session_fail(&l->session, &l->failure) : PF_EXIT_OK;
 }
 

@@ -16,6 +16,7 @@
 
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 1000
+#define AGAIN_MS     200 /* the agent had no room, or no launcher, for it */
 
 struct reading {
     struct source *source;
@@ -26,7 +27,7 @@ struct reading {
     uint32_t tail_lines;
     int64_t since_ms;
     uint64_t offset;
-    uint64_t request_id; /* of the open request, 0 = none */
+    uint64_t request_id; /* of the open request; 0: to be sent (again) */
 };
 
 /* One piece for a standard input. */
@@ -151,12 +152,33 @@ static void source_connect(struct source *s)
     s->peer = pf_net_connect(s->follow->net, s->address, NULL);
 }
 
+/* Sends what is not under way. */
+static void source_ask(struct source *s)
+{
+    for (uint32_t i = 0; i < s->readings.len; i++) {
+        struct reading *r = s->readings.at[i];
+        if (r->request_id == 0) {
+            reading_ask(r);
+        }
+    }
+    if (s->writing != NULL && s->writing->request_id == 0) {
+        writing_send(s);
+    }
+}
+
 static void source_retry(void *ctx)
 {
     struct source *s = ctx;
-    if (s->readings.len > 0 || s->writing != NULL) {
+    if (s->is_up) {
+        source_ask(s);
+    } else if (s->peer == 0 && (s->readings.len > 0 || s->writing != NULL)) {
         source_connect(s);
     }
+}
+
+static void source_ask_later(struct source *s)
+{
+    pf_timer_set(s->retry, pf_loop_now_ms(s->follow->loop) + AGAIN_MS);
 }
 
 static struct source *source_of_peer(struct pf_follow *f, uint64_t peer)
@@ -178,12 +200,7 @@ static void on_up(void *ctx, const struct pf_peer_up *up)
     }
     s->is_up = true;
     s->retry_ms = RETRY_MIN_MS;
-    for (uint32_t i = 0; i < s->readings.len; i++) {
-        reading_ask(s->readings.at[i]);
-    }
-    if (s->writing != NULL) {
-        writing_send(s);
-    }
+    source_ask(s);
 }
 
 static bool reading_reply(struct source *s, uint32_t i, const struct pf_envelope *e,
@@ -195,6 +212,10 @@ static bool reading_reply(struct source *s, uint32_t i, const struct pf_envelope
         return false;
     }
     r->request_id = 0;
+    if (e->code == ReplyCode_TOO_MANY) { /* until others have ended */
+        source_ask_later(s);
+        return true;
+    }
     struct pf_err err = {0};
     struct FileData d = {pf_envelope_body(envelope, Body_FileData)};
     if (pf_reply_error(e, &err) < 0 || d.tab.p == NULL) {
@@ -236,6 +257,11 @@ static void on_message(void *ctx, uint64_t peer, struct pf_msg envelope)
     }
     if (s->writing != NULL && s->writing->request_id == e.request_id) {
         struct pf_err err = {0};
+        if (e.code == ReplyCode_UNAVAILABLE) { /* none of it was taken */
+            s->writing->request_id = 0;
+            source_ask_later(s);
+            return;
+        }
         int rc = pf_reply_error(&e, &err);
         writing_end(s, rc < 0 ? &err : NULL);
     }
@@ -266,7 +292,13 @@ static void on_down(void *ctx, uint64_t peer, const struct pf_err *why)
     }
     s->is_up = false;
     s->peer = 0;
-    if (s->writing != NULL && s->writing->request_id != 0) {
+    for (uint32_t i = 0; i < s->readings.len; i++) {
+        struct reading *r = s->readings.at[i];
+        r->request_id = 0;
+    }
+    if (s->writing != NULL && s->writing->data.len == 0) {
+        s->writing->request_id = 0; /* an end may be told twice */
+    } else if (s->writing != NULL && s->writing->request_id != 0) {
         /* perhaps taken, perhaps not: bytes are neither lost nor doubled in silence */
         writing_end(s, why);
     }

@@ -3,7 +3,9 @@
 #include "framework/cli/lines.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include "common/base/alloc.h"
 #include "common/base/buf.h"
@@ -51,6 +53,9 @@ static void write_all(struct pf_lines *l, int stream, const uint8_t *p, size_t n
         if (k >= 0) {
             p += k;
             n -= (size_t)k;
+        } else if (errno == EAGAIN) {
+            struct pollfd room = {.fd = l->fd[stream], .events = POLLOUT};
+            (void)poll(&room, 1, -1); /* whoever shares it with us made it non-blocking */
         } else if (errno != EINTR) {
             l->error = errno;
         }
@@ -114,4 +119,11 @@ void pf_lines_end(struct pf_lines *l, uint32_t index, int stream)
 int pf_lines_error(const struct pf_lines *l)
 {
     return l->error;
+}
+
+int pf_lines_fail(const struct pf_lines *l, struct pf_cli *cli, int status)
+{
+    return pf_cli_fail(cli, status,
+                       pf_cli_text(cli, "cannot write the output: %s", strerror(l->error)),
+                       "what was printed is not complete: look at where it goes");
 }

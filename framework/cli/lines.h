@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "common/base/str.h"
+#include "framework/cli/cli.h"
 
 #define PF_LINE_MAX_BYTES (64u << 10) /* a longer line is printed in pieces */
 
@@ -20,5 +21,7 @@ void pf_lines_add(struct pf_lines *l, uint32_t index, int stream, struct pf_byte
 void pf_lines_end(struct pf_lines *l, uint32_t index, int stream);
 /* Our reader is gone (EPIPE), or the file is full: errno; 0 = fine. Nothing more is written. */
 int pf_lines_error(const struct pf_lines *l);
+/* Says so, where there is an error; returns the exit status given. */
+int pf_lines_fail(const struct pf_lines *l, struct pf_cli *cli, int status);
 
 #endif

@@ -2,7 +2,9 @@
 /* See run.h: placing the tasks and following what becomes of them. */
 #include "framework/cli/run.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -258,16 +260,30 @@ static void follow(struct pf_run *r, uint32_t i)
                              });
 }
 
+/* A reader that left ends the run, as it would end the command here. A full disk does not: the
+ * tasks' work counts, and their output is still with the agents. */
+static void check_output(struct pf_run *r)
+{
+    int error = pf_lines_error(r->lines);
+    if (error == EPIPE) {
+        pf_run_abort(r, 128 + SIGPIPE);
+    } else if (error != 0 && r->status < 0) {
+        r->status = pf_lines_fail(r->lines, r->session.cli, PF_EXIT_OURS);
+    }
+}
+
 static void on_data(void *ctx, uint32_t user, int stream, struct pf_bytes data)
 {
     struct pf_run *r = ctx;
     pf_lines_add(r->lines, user, stream, data);
+    check_output(r);
 }
 
 static void on_stream_end(void *ctx, uint32_t user, int stream, const struct pf_err *err)
 {
     struct pf_run *r = ctx;
     pf_lines_end(r->lines, user, stream);
+    check_output(r);
     if (err != NULL && stream == PF_STREAM_STDOUT) {
         note(r,
              pf_cli_text(r->session.cli, "output of %s: %s", r->outcome[user].task_id, err->msg));
@@ -481,7 +497,7 @@ static int verdict(struct pf_run *r)
     if (r->status >= 0) {
         return r->status;
     }
-    if (r->spec.is_detached) {
+    if (r->spec.is_detached && r->n_interrupts == 0) {
         return PF_EXIT_OK;
     }
     struct pf_buf text = {0};
@@ -504,6 +520,7 @@ int pf_run_go(struct pf_run *r)
 {
     struct pf_err err = {0};
     r->status = -1;
+    (void)signal(SIGPIPE, SIG_IGN); /* a reader that leaves is told by write() */
     int rc = prepare(r, &err);
     if (rc == 0) {
         int status = pf_run_signals(r);

@@ -8,6 +8,13 @@
 #include "common/base/limits.h"
 
 static void piece_read(struct pf_run *r);
+static void piece_send(struct pf_run *r, const void *p, size_t n, bool is_end);
+
+/* The piece is perhaps with the task, perhaps not. */
+static bool is_link_error(int code)
+{
+    return code == PF_ECONN || code == PF_ETIMEOUT || code == PF_EPROTO;
+}
 
 /* A file or a terminal at its end is read at once, a pipe when the loop says so. */
 static void wait_for_input(struct pf_run *r)
@@ -23,13 +30,23 @@ static void on_taken(void *ctx, const struct pf_err *err)
 {
     struct pf_run *r = ctx;
     r->stdin_is_busy = false;
-    if (err != NULL) { /* the task has closed it, or is gone: no matter of the run's outcome */
+    bool was_open = r->stdin_is_open;
+    if (err == NULL && was_open) {
+        wait_for_input(r);
+    } else if (err != NULL && was_open && is_link_error(err->code) &&
+               !pf_outcome_has_ended(&r->outcome[0])) {
+        /* the task must not take a part for the whole, nor wait for the rest */
+        r->status = pf_cli_fail(
+            r->session.cli, PF_EXIT_OURS,
+            pf_cli_text(r->session.cli, "standard input of %s.0 is cut off: %s", r->run_id,
+                        err->msg),
+            "run it again; a task that reads files survives a restart of its agent");
+        piece_send(r, NULL, 0, true);
+    } else if (err != NULL) { /* the task has closed it, or is gone: its own affair */
         r->stdin_is_open = false;
         if (r->spec.is_verbose) {
             pf_cli_note(r->session.cli, "standard input: %s", err->msg);
         }
-    } else if (r->stdin_is_open) {
-        wait_for_input(r);
     }
 }
 
