@@ -6,6 +6,8 @@
 
 #include "common/base/alloc.h"
 
+#define SANDBOX_ID_SHOWN 200u /* bytes of the task id in the directory's name: 255 in all */
+
 struct pf_str ag_task_framework_id(const struct task *t)
 {
     return (struct pf_str){t->name, t->fw_len};
@@ -176,11 +178,14 @@ void ag_task_uncount(struct pf_agent *a, struct task *t)
 struct pf_str ag_task_sandbox(const struct pf_agent *a, const struct task *t)
 {
     char uuid[PF_UUID_TEXT_LEN + 1];
+    struct pf_str id = ag_task_id(t);
 
+    /* One new directory for each task: file systems make a hundred times fewer of them a second
+     * than launches are decided. Mesos's deeper layout would take three. */
     pf_uuid_format(t->launch, uuid);
-    return pf_arena_printf(pf_turn_arena(a->turn),
-                           "%s/slaves/%s/frameworks/%s/executors/%s/runs/%s", a->opt.work_dir,
-                           a->id, t->name, ag_task_id(t).at, uuid);
+    id.len = id.len < SANDBOX_ID_SHOWN ? id.len : SANDBOX_ID_SHOWN;
+    return pf_arena_printf(pf_turn_arena(a->turn), "%s/sandboxes/%s/%.*s.%s", a->opt.work_dir,
+                           t->name, PF_STR_ARG(id), uuid);
 }
 
 static int64_t least(int64_t a, int64_t b)

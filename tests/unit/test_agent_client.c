@@ -35,7 +35,7 @@ static void test_agent_serves_output_to_the_trusted(void **state)
 
     agent_sim_launch(s, "f1", "t1", 1, "{'value': 'x'}");
     ask(s, SIM_CLIENT, call);
-    AGENT_SIM_EXPECT(s, "read 2000 44 /w/slaves/",
+    AGENT_SIM_EXPECT(s, "read 2000 44 /w/sandboxes/",
                      "/stderr offset=5 limit=10 tail=0 follow=1 ended=0");
     ask(s, SIM_CLIENT + 1, call);
     AGENT_SIM_EXPECT(s, "send 2001", "\"request_id\":44", "FORBIDDEN");
@@ -141,7 +141,7 @@ static void test_agent_gives_a_task_its_environment(void **state)
     assert_non_null(strstr(log, " MESOS_TASK_ID=t1 "));
     assert_non_null(strstr(log, " MESOS_FRAMEWORK_ID=f1 "));
     assert_non_null(strstr(log, " MESOS_EXECUTOR_ID=t1 "));
-    assert_non_null(strstr(log, " MESOS_SANDBOX=/w/slaves/"));
+    assert_non_null(strstr(log, " MESOS_SANDBOX=/w/sandboxes/"));
     assert_non_null(strstr(log, " MESOS_AGENT_ENDPOINT=127.0.0.1:5051 "));
     assert_non_null(strstr(log, " MESOS_ALLOCATION_ROLE=r1 "));
     assert_non_null(strstr(log, " PROFFER_TASK_ID=t1 "));
@@ -160,8 +160,8 @@ static void test_agent_gives_a_task_its_program(void **state)
     AGENT_SIM_EXPECT(s, "start 02 path=date cwd=/tmp user= stdin=0 [date] PATH");
     agent_sim_launch(s, "f1", "t3", 3,
                      "{'script': 'IyEK', 'arguments': ['a'], 'cwd': 'sub', 'keep_stdin': true}");
-    AGENT_SIM_EXPECT(s, "script=#!", "start 03 path=/w/slaves/", "/script cwd=/w/slaves/",
-                     "/sub user= stdin=1 [/w/slaves/", "/script] [a] PATH");
+    AGENT_SIM_EXPECT(s, "script=#!", "start 03 path=/w/sandboxes/", "/script cwd=/w/sandboxes/",
+                     "/sub user= stdin=1 [/w/sandboxes/", "/script] [a] PATH");
     agent_sim_say(s, "{'AgentLaunch': {'framework_id': 'f1', 'tasks': [{'launch_uuid': "
                      "'BAQEBAQEBAQEBAQEBAQEBA==', 'user': 'bob', 'info': {'name': 'n', 'task_id': "
                      "{'value': 't4'}, 'agent_id': {'value': ''}, 'command': {'value': 'x'}}}]}}");

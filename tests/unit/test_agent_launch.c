@@ -30,13 +30,13 @@ static void test_agent_runs_a_task(void **state)
 
     agent_sim_clear_log(s);
     agent_sim_launch(s, "f1", "t1", 1, "{'value': 'sleep 5'}");
-    AGENT_SIM_EXPECT(s, "sandbox 01 /w/slaves/", "/frameworks/f1/executors/t1/runs/01010101-0101-",
+    AGENT_SIM_EXPECT(s, "sandbox 01 /w/sandboxes/f1/t1.01010101-0101-",
                      "start 01 path=/bin/sh", "[sh] [-c] [sleep 5]", "AgentUpdate", "TASK_RUNNING");
     agent_sim_stats(s, &stats);
     assert_int_equal(stats.n_tasks_live, 1);
     agent_sim_exit(s, 1, 0);
     AGENT_SIM_EXPECT(s, "TASK_FINISHED", "Command exited with status 0", "forget 01",
-                     "ended 01 /w/slaves/");
+                     "ended 01 /w/sandboxes/");
     assert_string_equal(agent_sim_states(s, 1), "TASK_RUNNING TASK_FINISHED");
     agent_sim_stats(s, &stats);
     assert_int_equal(stats.n_tasks_live, 0);

@@ -157,7 +157,7 @@ static void test_agent_forgets_old_tasks(void **state)
     assert_int_equal(stats.n_tasks_ended, 1);
     agent_sim_clear_log(s);
     agent_sim_pass(s, INT64_C(24) * 3600 * 1000);
-    AGENT_SIM_EXPECT(s, "remove 01 /w/slaves/");
+    AGENT_SIM_EXPECT(s, "remove 01 /w/sandboxes/");
     agent_sim_stats(s, &stats);
     assert_int_equal(stats.n_tasks_ended, 0);
     assert_int_equal(agent_sim_rows(s, AgentTable_TASKS), 0);
@@ -189,8 +189,7 @@ static void test_agent_keeps_a_bounded_history(void **state)
     agent_sim_stats(s, &stats);
     assert_int_equal(stats.n_tasks_ended, 1000);
     assert_int_equal(agent_sim_rows(s, AgentTable_TASKS), 1000);
-    AGENT_SIM_EXPECT(s, "executors/h0/runs", "remove", "executors/h0/runs", "remove",
-                     "executors/h4/runs");
+    AGENT_SIM_EXPECT(s, "/h0.", "remove", "/h0.", "remove", "/h4.");
     agent_sim_kill(s);
     agent_sim_start(s);
     agent_sim_stats(s, &stats);
