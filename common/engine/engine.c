@@ -4,6 +4,10 @@
 
 #include "common/base/alloc.h"
 #include "common/base/limits.h"
+#include "common/sys/clock.h"
+
+#define SHOW_US_MAX  (PF_TURN_MS_MAX * 1000) /* of a turn's effects */
+#define CHEAP_A_LOOK 64 /* sends between two looks at the clock; actions take one each */
 
 struct pf_engine {
     struct pf_engine_options o;
@@ -65,10 +69,27 @@ static void engine_carry_out(struct pf_engine *e, const struct pf_effect *f)
     }
 }
 
-/* Stores what was gathered and shows what may be seen; a store that is done at once (memory) lets
- * the next batch follow in the same turn. */
-static void engine_advance(struct pf_engine *e)
+/* Carries out what may be seen until there is nothing more, or the time of the turn is used up:
+ * making a thousand sandboxes must not keep a heartbeat waiting. True: there is more. */
+static bool engine_show(struct pf_engine *e, int64_t end_us)
 {
+    const struct pf_effect *f;
+    uint32_t n = 0;
+    while (!e->is_failed && (f = pf_turns_next(e->turns)) != NULL) {
+        engine_carry_out(e, f);
+        bool is_cheap = f->kind != PF_EFFECT_ACT;
+        if ((!is_cheap || ++n % CHEAP_A_LOOK == 0) && pf_now_us() >= end_us) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Stores what was gathered and shows what may be seen; a store that is done at once (memory) lets
+ * the next batch follow in the same turn. True: there is work left for another turn. */
+static bool engine_advance(struct pf_engine *e)
+{
+    int64_t end_us = pf_now_us() + SHOW_US_MAX;
     for (;;) {
         const struct pf_batch *batch = pf_turns_seal(e->turns);
         if (batch != NULL) {
@@ -79,14 +100,13 @@ static void engine_advance(struct pf_engine *e)
             }
         }
         if (e->is_failed) {
-            return;
+            return false;
         }
-        const struct pf_effect *f = pf_turns_next(e->turns);
-        if (f == NULL && (batch == NULL || e->in_flight != 0)) {
-            return;
+        if (engine_show(e, end_us)) {
+            return true;
         }
-        for (; f != NULL && !e->is_failed; f = pf_turns_next(e->turns)) {
-            engine_carry_out(e, f);
+        if (batch == NULL || e->in_flight != 0) {
+            return false;
         }
     }
 }
@@ -97,14 +117,14 @@ static bool engine_on_turn(void *ctx)
     if (e->is_failed) {
         return false;
     }
-    engine_advance(e);
+    bool has_more = engine_advance(e);
     bool is_full = !e->is_failed && pf_turns_is_full(e->turns);
     if (is_full != e->is_paused && e->o.net != NULL) {
         e->is_paused = is_full;
         pf_net_pause(e->o.net, is_full);
     }
     pf_loop_set_timer(e->o.loop, e->ops.next_deadline(e->ctx));
-    return false;
+    return has_more;
 }
 
 static void engine_on_deadline(void *ctx)

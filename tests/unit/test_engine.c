@@ -16,6 +16,7 @@ struct world {
     struct pf_engine *engine;
     uint32_t n_shown, n_shown_now, n_virtual, n_deadlines;
     int64_t deadline_ms;
+    bool is_slow; /* an action takes 2 ms */
     struct pf_err failure;
 };
 
@@ -37,6 +38,8 @@ static void on_act(void *ctx, uint32_t act, const void *data)
     (void)data;
     w->n_shown += act == SHOW ? 1 : 0;
     w->n_shown_now += act == SHOW_NOW ? 1 : 0;
+    for (int64_t end_us = pf_now_us() + 2000; w->is_slow && pf_now_us() < end_us;) {
+    }
 }
 
 static bool on_virtual(void *ctx, const struct pf_effect *e)
@@ -186,6 +189,25 @@ static void test_engine_steps_at_the_deadline(void **state)
     world_end(w);
 }
 
+/* Actions that take long are spread over turns: nothing else waits for all of them. */
+static void test_engine_ends_a_turn_whose_time_is_used_up(void **state)
+{
+    struct world *w = world_make(NULL);
+    (void)state;
+    w->is_slow = true;
+    for (int i = 0; i < 5; i++) {
+        act(w, SHOW);
+    }
+    turn(w, false);
+    assert_int_equal(w->n_shown, 1);
+    for (uint32_t n = 2; n <= 5; n++) {
+        turn(w, true); /* does not wait: there is work left */
+        assert_int_equal(w->n_shown, n);
+    }
+    assert_true(pf_engine_is_idle(w->engine));
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_engine_shows_nothing_after_a_failed_store),
         cmocka_unit_test(test_engine_gives_virtual_peers_to_the_daemon),
         cmocka_unit_test(test_engine_steps_at_the_deadline),
+        cmocka_unit_test(test_engine_ends_a_turn_whose_time_is_used_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
