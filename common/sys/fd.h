@@ -11,8 +11,8 @@
 
 PF_MUST_USE int pf_fd_set_cloexec(int fd, bool on, struct pf_err *err);
 PF_MUST_USE int pf_fd_set_nonblock(int fd, bool on, struct pf_err *err);
-/* First thing in main(): a standard stream that came closed becomes /dev/null, so that nothing opened
- * later gets its number and what is written to it. */
+/* First thing in main(): a standard stream that came closed becomes /dev/null, so that nothing
+ * opened later gets its number and what is written to it. */
 void pf_fd_hold_standard(void);
 /* Closes and forgets; -1 is accepted. */
 void pf_fd_close(int *fd);
