@@ -116,12 +116,25 @@ static struct m_framework *touchable(struct pf_master *m, const struct m_call *c
     return f;
 }
 
+/* The member that a call is about; Mesos's words for a call without it. */
+static bool has_member(struct pf_master *m, const struct m_call *c, bool has, const char *name)
+{
+    if (!has) {
+        pf_m_reply(m, c->peer, c->request_id, ReplyCode_BAD_REQUEST,
+                   "Failed to validate master::Call: Expecting '%s' to be present", name);
+    }
+    return has;
+}
+
 static void on_teardown(struct pf_master *m, const struct m_call *c)
 {
     struct Master_Call_Teardown x = Master_Call_teardown(c->call);
+
+    if (!has_member(m, c, Master_Call__has_teardown(c->call), "teardown")) {
+        return;
+    }
     struct m_framework *f =
         touchable(m, c, FrameworkID_value(Master_Call_Teardown_framework_id(x)));
-
     if (f) {
         pf_m_reply(m, c->peer, c->request_id, ReplyCode_OK, "%s", "");
         pf_m_framework_remove(m, f, "teardown", "Framework has been removed");
@@ -130,6 +143,9 @@ static void on_teardown(struct pf_master *m, const struct m_call *c)
 
 static void on_kill_task(struct pf_master *m, const struct m_call *c)
 {
+    if (!has_member(m, c, Master_Call__has_kill_task(c->call), "kill_task")) {
+        return;
+    }
     struct Master_Call_KillTask x = Master_Call_kill_task(c->call);
     struct m_framework *f = touchable(m, c, Master_Call_KillTask_framework_id(x));
     struct pf_str id = Master_Call_KillTask_task_id(x);
