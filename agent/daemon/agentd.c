@@ -367,6 +367,7 @@ static int boot(struct agentd *d, struct pf_err *err)
     /* Bound before the core is made, because it tells its addresses; who connects that early is
      * not heard before everything stands. */
     pf_net_pause(d->net, true);
+    d->removal_timer = pf_timer_create(d->loop, PF_PRIO_NORMAL, agentd_on_removal_time, d);
     rc = pf_files_create(d->loop, agentd_reply, d, &d->files, err);
     if (rc == 0) {
         d->stdin_pipes = pf_stdin_create(d->loop, &agentd_stdin_ops, d);
@@ -396,8 +397,12 @@ static void agentd_fini(struct agentd *d)
     if (d->core != NULL) {
         pf_agent_destroy(d->core);
     }
+    agentd_remove_some(d, UINT32_MAX); /* nobody would know of them any more */
     if (d->disk_timer != NULL) {
         pf_timer_destroy(d->disk_timer);
+    }
+    if (d->removal_timer != NULL) {
+        pf_timer_destroy(d->removal_timer);
     }
     pf_loop_destroy(d->loop);
     pf_users_fini(&d->users);

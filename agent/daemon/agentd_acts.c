@@ -2,8 +2,14 @@
 /* What the core wants done. What has an outcome is answered by an event at once. */
 #include "agent/daemon/agentd_internal.h"
 #include "agent/daemon/sandbox.h"
+#include "common/base/alloc.h"
+#include "common/sys/clock.h"
 #include "common/sys/file.h"
 #include "common/sys/log.h"
+
+#define REMOVALS_MAX      10000 /* sandboxes that wait for their removal */
+#define REMOVALS_EVERY_MS 20
+#define REMOVALS_US       1000
 
 static void act_sandbox(struct agentd *d, const struct pf_agent_act_sandbox *a)
 {
@@ -37,12 +43,44 @@ static void act_start(struct agentd *d, const struct pf_agent_act_start *a)
     pf_launcher_link_start(d->launcher, a, &user);
 }
 
-static void act_remove(const struct pf_agent_act_sandbox *a)
+/* Removed later, a few at a time: what new tasks need comes first. */
+static void act_remove(struct agentd *d, const struct pf_agent_act_sandbox *a)
 {
-    struct pf_err err = {0};
+    pf_ptrs_push(&d->removals, pf_strndup(a->path.at, a->path.len));
+    if (d->removals.len - d->n_removed >= REMOVALS_MAX) {
+        agentd_remove_some(d, 1);
+    }
+    if (d->removals.len - d->n_removed == 1) {
+        pf_timer_set(d->removal_timer, pf_loop_now_ms(d->loop) + REMOVALS_EVERY_MS);
+    }
+}
 
-    if (pf_remove_tree(a->path.at, &err) != 0) {
-        pf_log_err(PF_LOG_WARN, "sandbox not removed", &err);
+void agentd_remove_some(struct agentd *d, uint32_t n)
+{
+    for (; n > 0 && d->n_removed < d->removals.len; n--) {
+        struct pf_err err = {0};
+        char *path = d->removals.at[d->n_removed++];
+        if (pf_remove_tree(path, &err) != 0) {
+            pf_log_err(PF_LOG_WARN, "sandbox not removed", &err);
+        }
+        pf_free(path);
+    }
+    if (d->n_removed == d->removals.len) {
+        pf_ptrs_fini(&d->removals);
+        d->n_removed = 0;
+    }
+}
+
+void agentd_on_removal_time(void *ctx)
+{
+    struct agentd *d = ctx;
+    int64_t end_us = pf_now_us() + REMOVALS_US;
+
+    do {
+        agentd_remove_some(d, 1);
+    } while (d->removals.len > 0 && pf_now_us() < end_us);
+    if (d->removals.len > 0) {
+        pf_timer_set(d->removal_timer, pf_loop_now_ms(d->loop) + REMOVALS_EVERY_MS);
     }
 }
 
@@ -91,7 +129,7 @@ void agentd_on_act(void *ctx, uint32_t act, const void *data)
         act_ended(d, data);
         break;
     case PF_AGENT_ACT_REMOVE:
-        act_remove(data);
+        act_remove(d, data);
         break;
     }
 }

@@ -28,7 +28,9 @@ struct agentd {
     struct pf_stdin *stdin_pipes;
     struct pf_masters *masters;
     struct pf_users users;
-    struct pf_timer *disk_timer;
+    struct pf_timer *disk_timer, *removal_timer;
+    struct pf_ptrs removals; /* char *, owned: sandboxes to be removed */
+    uint32_t n_removed;      /* of these, done */
     uint64_t free_bytes;
     int lock_fd;
     uint64_t nofile; /* soft limit of descriptors that we were given: what tasks get */
@@ -62,5 +64,8 @@ void agentd_on_disk(void *ctx);
 /* --- agentd_acts.c --- */
 /* An effect of the core (pf_engine_ops.on_act). */
 void agentd_on_act(void *ctx, uint32_t act, const void *data);
+/* Removes up to `n` of the sandboxes that wait for it. */
+void agentd_remove_some(struct agentd *d, uint32_t n);
+void agentd_on_removal_time(void *ctx);
 
 #endif
