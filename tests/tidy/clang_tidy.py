@@ -51,7 +51,7 @@ def main():
     parser.add_argument("build")
     parser.add_argument("-j", type=int, default=os.cpu_count(), dest="jobs")
     parser.add_argument("prefix", nargs="*")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     paths = files_of(args.build, root, args.prefix)
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
