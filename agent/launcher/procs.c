@@ -62,9 +62,9 @@ static void proc_drop_start(struct proc *p)
     p->start = (struct pf_bytes){NULL, 0};
 }
 
-/* Closing is not enough to leave epoll: a child that is between its start and the closing of what is
- * close-on-exec holds a copy for a moment (exec lets the parent of a vfork go before it closes), and
- * the event of a forgotten process would come back. */
+/* Closing is not enough to leave epoll: a child that is between its start and the closing of what
+ * is close-on-exec holds a copy for a moment (exec lets the parent of a vfork go before it closes),
+ * and the event of a forgotten process would come back. */
 static void proc_unwatch(struct pf_launcher *l, struct proc *p)
 {
     if (p->pid_fd >= 0) {

@@ -173,7 +173,8 @@ def test_teardown_needs_the_token():
     r = call("TEARDOWN", bearer=token(), teardown=what)
     check(r.code in (200, 202), r)
     frameworks = ok("GET_FRAMEWORKS")
-    check(run not in [f["framework_info"]["id"]["value"] for f in frameworks.get("frameworks", [])], run)
+    left = [f["framework_info"]["id"]["value"] for f in frameworks.get("frameworks", [])]
+    check(run not in left, run)
     r = call("TEARDOWN", bearer=token(), teardown={"framework_id": {"value": "no-such"}})
     check(r.code in (400, 404), r)
     for kind in ("TEARDOWN", "KILL_TASK"):
