@@ -86,12 +86,22 @@ static int kill_all(struct targets *t)
     return status;
 }
 
+/* One wait for each framework's tasks that stand together. */
 static int wait_all(struct targets *t)
 {
-    for (uint32_t i = 0; i < t->tasks.len; i++) {
-        const struct pf_entity *e = t->tasks.at[i];
+    struct pf_str *ids = pf_arena_alloc(&t->cli->arena, (t->tasks.len + 1) * sizeof *ids);
+    for (uint32_t i = 0; i < t->tasks.len;) {
+        struct pf_str framework_id = ((const struct pf_entity *)t->tasks.at[i])->framework_id;
         struct pf_err err = {0};
-        if (pf_operate_wait_ended(t->client, e->framework_id, &e->id, 1, -1, &err) != 0) {
+        uint32_t n = 0;
+        for (; i < t->tasks.len; i++) {
+            const struct pf_entity *e = t->tasks.at[i];
+            if (!pf_str_eq(e->framework_id, framework_id)) {
+                break;
+            }
+            ids[n++] = e->id;
+        }
+        if (pf_operate_wait_ended(t->client, framework_id, ids, n, -1, &err) != 0) {
             return pf_client_fail(t->cli, &t->cluster, &err);
         }
     }

@@ -2,6 +2,7 @@
 /* Calls that change something. */
 #include "framework/cli/operate.h"
 
+#include "common/base/map.h"
 #include "common/base/buf.h"
 #include "common/sys/clock.h"
 #include "framework/cli/entity.h"
@@ -86,16 +87,15 @@ int pf_operate_live_tasks(struct pf_client *c, struct pf_str framework_id, struc
     return rc;
 }
 
-static bool any_lives(const struct pf_entities *live, const struct pf_str *ids, uint32_t n)
+/* `wanted` empty: any. */
+static bool any_lives(const struct pf_entities *live, const struct pf_map *wanted)
 {
     for (uint32_t i = 0; i < live->n; i++) {
-        for (uint32_t k = 0; k < n; k++) {
-            if (pf_str_eq(live->at[i].id, ids[k])) {
-                return true;
-            }
+        if (wanted->len == 0 || pf_map_get_str(wanted, live->at[i].id) != NULL) {
+            return true;
         }
     }
-    return n == 0 && live->n > 0;
+    return false;
 }
 
 /* One WAIT_TASKS: the master answers when something changed after *sequence. */
@@ -124,10 +124,16 @@ int pf_operate_wait_ended(struct pf_client *c, struct pf_str framework_id,
                           struct pf_err *err)
 {
     struct pf_arena arena = {0};
+    struct pf_map wanted = {0};
     uint64_t sequence = 0;
     bool was_removed = false;
     int64_t until_ms = timeout_ms >= 0 ? pf_now_ms() + timeout_ms : INT64_MAX;
     int rc = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (pf_map_get_str(&wanted, ids[i]) == NULL) {
+            pf_map_put(&wanted, ids[i].at, ids[i].len, &wanted);
+        }
+    }
     while (rc == 0) {
         struct pf_entities live = {0};
         pf_arena_reset(&arena);
@@ -137,7 +143,7 @@ int pf_operate_wait_ended(struct pf_client *c, struct pf_str framework_id,
             rc = 0; /* the framework is gone, and its tasks with it */
             break;
         }
-        if (rc != 0 || was_removed || !any_lives(&live, ids, n)) {
+        if (rc != 0 || was_removed || !any_lives(&live, &wanted)) {
             break;
         }
         int64_t left_ms = until_ms == INT64_MAX ? -1 : until_ms - pf_now_ms();
@@ -148,6 +154,7 @@ int pf_operate_wait_ended(struct pf_client *c, struct pf_str framework_id,
         rc = wait_change(c, framework_id, &sequence, &was_removed,
                          left_ms > INT32_MAX ? INT32_MAX : (int32_t)left_ms, err);
     }
+    pf_map_fini(&wanted);
     pf_arena_fini(&arena);
     return rc;
 }
