@@ -80,7 +80,7 @@ static const char *info_problem(struct AgentLaunchTask task)
     struct TaskInfo info = AgentLaunchTask_info(task);
     struct ContainerInfo container = TaskInfo_container(info);
 
-    if (AgentLaunchTask_info__bytes(task).len > PF_ROW_MAX_BYTES - 1024) {
+    if (AgentLaunchTask_info__bytes(task).len > PF_TASK_INFO_MAX_BYTES) {
         return "the task is too large";
     }
     if (TaskInfo__has_executor(info)) {

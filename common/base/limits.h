@@ -33,6 +33,7 @@
 #define PF_FRAMEWORK_TASKS_MAX  1000000     /* live, of one framework */
 #define PF_FRAMEWORK_OFFERS_MAX 65536
 #define PF_TASKS_PER_ACCEPT_MAX 1000
+#define PF_TASK_INFOS_MAX_BYTES (3u << 20)  /* of one ACCEPT, which has to fit a frame */
 #define PF_OFFERS_PER_CALL_MAX  1000
 #define PF_DEMANDS_MAX          64          /* of one framework */
 #define PF_DEMAND_COUNT_MAX     1000000
@@ -59,6 +60,7 @@
 #define PF_BATCH_MAX_BYTES      (1u << 20)  /* rows of a turn over LMDB */
 #define PF_ROW_MAX_BYTES        (1u << 20)
 #define PF_TURN_HELD_MAX_BYTES  (16u << 20) /* memory of a turn that gathers, messages included */
+#define PF_TASK_INFO_MAX_BYTES  (PF_ROW_MAX_BYTES - 1024) /* an agent's row holds it */
 #define PF_STORE_TABLES_MAX     32          /* tables are numbered 1..32 */
 #define PF_STORE_KEY_MAX_BYTES  510         /* LMDB's 511 less the table's number */
 

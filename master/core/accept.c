@@ -168,9 +168,13 @@ static void launch_one(struct pf_master *m, struct acceptance *c, struct pf_byte
 {
     struct TaskInfo info = TaskInfo__from_bytes(bytes);
     struct pf_resources needs = {0};
-    struct m_refusal why;
+    struct m_refusal why = {.reason = TaskStatus_Reason_REASON_TASK_INVALID};
+    bool is_small = bytes.len <= PF_TASK_INFO_MAX_BYTES;
 
-    if (!pf_m_task_validate(m, c->f, c->agent, info, &c->left, &needs, &why)) {
+    if (!is_small) {
+        (void)pf_err_set(&why.err, PF_ELIMIT, "The task's description is too large");
+    }
+    if (!is_small || !pf_m_task_validate(m, c->f, c->agent, info, &c->left, &needs, &why)) {
         tell_task(m, c, info, TaskState_TASK_ERROR, why.reason, why.err.msg);
         pf_res_fini(&needs);
         return;

@@ -99,6 +99,23 @@ static void test_invalid_tasks_are_refused(void **state)
     }
 }
 
+/* What an agent could not store, and no message to it could hold, ends at the master. */
+static void test_task_that_is_too_large_is_refused(void **state)
+{
+    struct mw *w = *state;
+    const char *offer = given_offer(w);
+    size_t bytes = 3900000;
+    char *task = malloc(bytes + 400), *at = task;
+
+    at += sprintf(at, "{" NAME_ID HERE CPU ",'data':'");
+    memset(at, 'A', bytes); /* base64 */
+    (void)sprintf(at + bytes, "'" RUN "}");
+    mw_accept(w, FW, offer, task, "");
+    mw_expect(w, FW, "TASK_ERROR", "REASON_TASK_INVALID", "too large", NULL);
+    mw_expect_nothing(w, AGENT);
+    free(task);
+}
+
 /* One bad task among good ones: the good ones run. A live id cannot be used again. */
 static void test_one_bad_task_among_good(void **state)
 {
@@ -345,6 +362,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     static const struct CMUnitTest tests[] = {
         T(test_invalid_tasks_are_refused),
+        T(test_task_that_is_too_large_is_refused),
         T(test_one_bad_task_among_good),
         T(test_framework_info_is_sent_once),
         T(test_unsupported_operations),
