@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "common/base/alloc.h"
+#include "common/base/limits.h"
 #include "common/sys/clock.h"
 #include "common/sys/parse.h"
 
@@ -124,12 +125,27 @@ static void text_set(char **to, const char *text)
     *to = text != NULL ? pf_strdup(text) : NULL;
 }
 
+/* So many of the tasks fit the message of one launch: each carries its script and environment. The
+ * rest is offered again. */
+static uint32_t launch_max(const struct pf_run *r)
+{
+    size_t bytes = 2048 + r->spec.script.len;
+    for (uint32_t i = 0; i < r->spec.env.len; i++) {
+        bytes += strlen(r->spec.env.at[i]) + 64;
+    }
+    for (uint32_t i = 0; i < r->spec.argc; i++) {
+        bytes += strlen(r->spec.argv[i]) + 16;
+    }
+    size_t n = PF_TASK_INFOS_MAX_BYTES / bytes;
+    return n < 1 ? 1 : n > PF_TASKS_PER_ACCEPT_MAX ? PF_TASKS_PER_ACCEPT_MAX : (uint32_t)n;
+}
+
 /* The next tasks that were not placed, as many as the offer holds. */
-static uint32_t take_unplaced(struct pf_run *r, const struct pf_offer_view *offer,
+static uint32_t take_unplaced(struct pf_run *r, const struct pf_offer_view *offer, uint32_t max,
                               struct pf_arena *scratch, struct pf_task_spec *spec)
 {
     uint32_t n = 0;
-    for (; r->next < r->spec.count && n < offer->demand_count; r->next++) {
+    for (; r->next < r->spec.count && n < max; r->next++) {
         struct pf_run_task *t = &r->task[r->next];
         if (t->is_placed || pf_outcome_has_ended(&r->outcome[r->next])) {
             continue;
@@ -152,13 +168,14 @@ static void on_offers(void *ctx, struct pf_scheduler *s, const struct pf_offer_v
                       size_t n)
 {
     struct pf_run *r = ctx;
+    uint32_t at_once = launch_max(r);
     for (size_t i = 0; i < n; i++) {
         struct pf_arena scratch = {0};
         struct pf_problem problem = {0};
-        uint32_t max = offers[i].demand_count;
+        uint32_t max = offers[i].demand_count < at_once ? offers[i].demand_count : at_once;
         max = max < r->n_unplaced && !r->is_over ? max : r->is_over ? 0 : r->n_unplaced;
         struct pf_task_spec *spec = pf_arena_zalloc(&scratch, (max + 1) * sizeof *spec);
-        uint32_t n_tasks = max > 0 ? take_unplaced(r, &offers[i], &scratch, spec) : 0;
+        uint32_t n_tasks = max > 0 ? take_unplaced(r, &offers[i], max, &scratch, spec) : 0;
         if (pf_scheduler_accept(s, &offers[i].id, 1, spec, n_tasks, FOLLOW_REFUSE_MS, &problem) <
             0) {
             (void)pf_cli_fail(r->session.cli, PF_EXIT_OURS, problem.text,

@@ -510,6 +510,7 @@ static int accept_tasks(struct pf_scheduler *s, struct pf_arena *arena,
     struct pf_msg *task = pf_arena_alloc(arena, (n_tasks + 1) * sizeof *task);
     struct scheduler_ports ports = {0};
     bool is_gone = false;
+    size_t bytes = 0;
     struct pf_str agent_id =
         offers_agent(s, arena, ev->accept.offer, ev->accept.n_offers, &ports, &is_gone);
 
@@ -527,6 +528,11 @@ static int accept_tasks(struct pf_scheduler *s, struct pf_arena *arena,
         if (rc < 0) {
             return rc;
         }
+        bytes += task[i].len;
+    }
+    if (bytes > PF_TASK_INFOS_MAX_BYTES) {
+        return pf_err_set(err, PF_ELIMIT, "the tasks' descriptions have %zu bytes together, more "
+                          "than the %u of one call", bytes, PF_TASK_INFOS_MAX_BYTES);
     }
     ev->accept.task = task;
     ev->accept.n_tasks = (uint32_t)n_tasks;

@@ -42,6 +42,14 @@ def test_output_that_would_block_waits():
     check_eq(n, 1000000)
 
 
+def test_many_tasks_with_a_large_script():
+    script = cluster.path("script")
+    with open(script, "w") as f:
+        f.write("#!/bin/sh\nexit 0\n" + "#" * 250000 + "\n")
+    r = cluster.proffer("run", "-n", "40", "--cpus", "0.1", "--mem", "1M", "--script", script)
+    check_eq(r.code, 0, r)
+
+
 def test_reader_that_leaves_ends_the_run():
     p = spawn("--", "yes", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     check_eq(p.stdout.read(2), b"y\n")
