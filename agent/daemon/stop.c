@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See stop.h. A new controller takes over, says quit, and reads until the launcher closes. */
+/* See stop.h. A new controller takes over, says quit, and reads until the launcher closes; then it
+ * waits for the process, so that nothing is left when we return. */
 #include "agent/daemon/stop.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -56,9 +58,19 @@ static int say_quit(int fd, struct pf_err *err)
     return rc;
 }
 
-static int wait_closed(int fd, struct pf_err *err)
+/* A descriptor of the process that listens, -1: it cannot be told. */
+static int launcher_process(int fd)
 {
-    int64_t end_ms = pf_now_ms() + GONE_MS;
+    struct ucred who = {0};
+    socklen_t len = sizeof who;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0 || who.pid <= 0) {
+        return -1;
+    }
+    return pidfd_open(who.pid, 0);
+}
+
+static int wait_closed(int fd, int64_t end_ms, struct pf_err *err)
+{
     char rest[4096];
     for (;;) {
         int64_t left_ms = end_ms - pf_now_ms();
@@ -77,8 +89,26 @@ static int wait_closed(int fd, struct pf_err *err)
     }
 }
 
+static int wait_gone(int pidfd, int64_t end_ms, struct pf_err *err)
+{
+    int n = 0;
+    while (pidfd >= 0 && n <= 0) {
+        int64_t left_ms = end_ms - pf_now_ms();
+        struct pollfd p = {.fd = pidfd, .events = POLLIN};
+        n = left_ms > 0 ? poll(&p, 1, (int)left_ms) : 0;
+        if (n == 0) {
+            return pf_err_set(err, PF_ETIMEOUT, "the launcher does not end");
+        }
+        if (n < 0 && errno != EINTR) {
+            return pf_err_set_sys(err, PF_EIO, errno, "waiting for the launcher");
+        }
+    }
+    return 0;
+}
+
 int pf_stop_launcher(const char *work_dir, struct pf_err *err)
 {
+    int64_t end_ms = pf_now_ms() + GONE_MS;
     int fd = launcher_socket(work_dir);
     if (fd < 0) {
         return errno == ENOENT || errno == ECONNREFUSED
@@ -86,10 +116,11 @@ int pf_stop_launcher(const char *work_dir, struct pf_err *err)
                    : pf_err_set_sys(err, pf_err_from_errno(errno), errno, "launcher of %s",
                                     work_dir);
     }
+    int pidfd = launcher_process(fd);
     int rc = say_quit(fd, err);
-    if (rc == 0) {
-        rc = wait_closed(fd, err);
-    }
+    rc = rc != 0 ? rc : wait_closed(fd, end_ms, err);
+    rc = rc != 0 ? rc : wait_gone(pidfd, end_ms, err);
+    pf_fd_close(&pidfd);
     pf_fd_close(&fd);
     return rc;
 }
