@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* proffer down: ends a local cluster with everything that runs on it. */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -20,7 +19,6 @@ enum {
     ASK_MS = 2000,              /* a master that does not answer does not keep us */
     TASKS_END_MS = 15000,       /* their grace, and a little */
     SUPERVISOR_ENDS_MS = 120000, /* its own escalations take less */
-    DAEMON_ENDS_MS = 10000,
     NAMED_MAX = 8,
 };
 
@@ -102,22 +100,15 @@ static void end_tasks(struct down *d)
         rc = pf_operate_kill(d->client, d->live.at[i].framework_id, d->live.at[i].id, 0, -1, NULL);
     }
     for (uint32_t i = 0; rc != PF_ECONN && rc != PF_ETIMEOUT && i < d->live.n; i++) {
+        const struct pf_entity *e = &d->live.at[i];
         int64_t left_ms = until_ms - pf_now_ms();
-        rc = pf_operate_wait_ended(d->client, d->live.at[i].framework_id, &d->live.at[i].id, 1,
-                                   left_ms > 0 ? left_ms : 0, NULL);
+        if (i == 0 || !pf_str_eq(e->framework_id, d->live.at[i - 1].framework_id)) {
+            /* all of a framework at once: the list is in the order of frameworks */
+            rc = pf_operate_wait_ended(d->client, e->framework_id, NULL, 0,
+                                       left_ms > 0 ? left_ms : 0, NULL);
+        }
     }
     remove_frameworks(d);
-}
-
-/* Waits for a process that is not our child. False: it still lives. */
-static bool wait_gone(int pidfd, int timeout_ms)
-{
-    struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    int n;
-    do {
-        n = poll(&p, 1, timeout_ms);
-    } while (n < 0 && errno == EINTR);
-    return n > 0;
 }
 
 static int stop_supervisor(struct down *d, pid_t pid)
@@ -135,31 +126,13 @@ static int stop_supervisor(struct down *d, pid_t pid)
                                                       (long)pid, strerror(sys)),
                                           "take the cluster down as the user who started it");
     }
-    bool is_gone = wait_gone(pidfd, SUPERVISOR_ENDS_MS);
+    bool is_gone = pf_local_wait_gone(pidfd, SUPERVISOR_ENDS_MS);
     pf_fd_close(&pidfd);
     return is_gone ? 0
                    : pf_cli_fail(d->cli, PF_EXIT_FAILED,
                                  pf_cli_text(d->cli, "the supervisor %ld does not end", (long)pid),
                                  pf_cli_text(d->cli, "its log: %s/log/supervisor.log",
                                              d->cluster.dir));
-}
-
-/* Is this process the daemon of that directory, and not another one that got its number? */
-static bool is_daemon(pid_t pid, struct pf_str work_dir)
-{
-    char path[64];
-    struct pf_buf line = {0};
-    bool found = false;
-    (void)snprintf(path, sizeof path, "/proc/%ld/cmdline", (long)pid);
-    if (pf_file_read(path, 1 << 20, &line, NULL) == 0) {
-        for (size_t at = 0; at < line.len && !found;) {
-            const char *word = pf_buf_cstr(&line) + at;
-            found = pf_str_is(work_dir, word);
-            at += strlen(word) + 1;
-        }
-    }
-    pf_buf_fini(&line);
-    return found;
 }
 
 /* The supervisor was killed: its daemons got a signal at its death; wait for them, and end what
@@ -170,16 +143,7 @@ static int end_orphans(struct down *d)
     int status = 0;
     for (uint32_t i = LocalCluster_daemons__len(d->local); i > 0; i--) {
         struct LocalDaemon daemon = LocalCluster_daemons__at(d->local, i - 1);
-        pid_t pid = (pid_t)LocalDaemon_pid(daemon);
-        int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
-        if (pidfd >= 0 && is_daemon(pid, LocalDaemon_work_dir(daemon))) {
-            (void)pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
-            if (!wait_gone(pidfd, DAEMON_ENDS_MS)) {
-                (void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-                (void)wait_gone(pidfd, DAEMON_ENDS_MS);
-            }
-        }
-        pf_fd_close(&pidfd);
+        pf_local_end_daemon(daemon);
         if (pf_str_has_prefix(LocalDaemon_name(daemon), PF_STR("agent-"))) {
             struct pf_err err = {0};
             if (pf_stop_launcher(bin_dir, LocalDaemon_work_dir(daemon).at, &err) != 0) {

@@ -50,5 +50,9 @@ const char *pf_local_find_by_master(const char *state_root, const char *masters,
 
 /* Who holds DIR/lock (the supervisor took it with pf_file_lock); 0 = nobody. */
 pid_t pf_local_holder(const char *dir);
+/* Waits for a process that is not our child. False: it still lives. */
+bool pf_local_wait_gone(int pidfd, int timeout_ms);
+/* Ends a daemon whose supervisor is dead and returns when it is gone. */
+void pf_local_end_daemon(struct LocalDaemon daemon);
 
 #endif

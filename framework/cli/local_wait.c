@@ -2,8 +2,8 @@
 /* Waiting for what the supervisor writes: it replaces cluster.json whenever something changes. */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/inotify.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "common/sys/clock.h"
@@ -27,7 +27,11 @@ static bool is_stale(struct LocalCluster c)
 {
     for (uint32_t i = 0; i < LocalCluster_daemons__len(c); i++) {
         pid_t pid = (pid_t)LocalDaemon_pid(LocalCluster_daemons__at(c, i));
-        if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) {
+        int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
+        /* one that its supervisor has yet to bury is dead as well */
+        bool is_dead = pidfd >= 0 ? pf_local_wait_gone(pidfd, 0) : pid > 0 && errno == ESRCH;
+        pf_fd_close(&pidfd);
+        if (is_dead) {
             return true;
         }
     }

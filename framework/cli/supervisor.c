@@ -80,6 +80,19 @@ static void publish(struct pf_supervisor *s)
     pf_fb_builder_fini(&b);
 }
 
+/* Nothing was started, but `down --purge` has to know the directory as a cluster's. */
+static void publish_unstarted(struct pf_supervisor *s)
+{
+    const uint32_t n = s->n;
+    if (access(pf_local_path(s->arena, s->options->dir, "cluster.json"), F_OK) == 0) {
+        return; /* where the daemons were before is worth more */
+    }
+    s->n = 0;
+    s->sup.phase = PF_SUP_PHASE_DONE;
+    publish(s);
+    s->n = n;
+}
+
 /* --- children -------------------------------------------------------------------------------- */
 
 static void set_text(char **to, const char *text)
@@ -406,6 +419,8 @@ int pf_supervise(const struct pf_supervisor_options *options, struct pf_arena *a
     if (rc == 0) {
         rc = run(&s, err);
         rc = rc != 0 ? rc : s.rc;
+    } else {
+        publish_unstarted(&s);
     }
     pf_supervisor_release(&s);
     pf_fd_close(&lock_fd);

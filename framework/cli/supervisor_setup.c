@@ -181,6 +181,21 @@ static int add_daemon(struct pf_supervisor *s, uint32_t i, const char *name, con
     return pf_mkdir_p(d->work_dir, 0700, err);
 }
 
+/* Where a master is to listen: as said, but "any port" means the former one if there is one, as
+ * agents and frameworks that outlived a supervisor look for it there. */
+static char *master_address(const char *said, const char *former_at, uint16_t usual_port)
+{
+    size_t len = said != NULL ? strlen(said) : 0;
+    bool is_any = len > 2 && strcmp(said + len - 2, ":0") == 0;
+    if (said == NULL) {
+        return choose_address(former_at, usual_port);
+    }
+    if (is_any && former_at != NULL && strncmp(said, former_at, len - 1) == 0) {
+        return choose_address(former_at, 0);
+    }
+    return pf_strdup(said);
+}
+
 static int add_master(struct pf_supervisor *s, struct LocalCluster before, struct pf_err *err)
 {
     const struct pf_shape *shape = s->options->shape;
@@ -193,11 +208,8 @@ static int add_master(struct pf_supervisor *s, struct LocalCluster before, struc
         rc = check_said(s, "--http", shape->http, err);
     }
     d->is_master = s->child[0].is_master = true;
-    d->native = shape->listen != NULL
-                    ? pf_strdup(shape->listen)
-                    : choose_address(former(before, "master", false), MASTER_NATIVE);
-    d->http = shape->http != NULL ? pf_strdup(shape->http)
-                                  : choose_address(former(before, "master", true), MASTER_HTTP);
+    d->native = master_address(shape->listen, former(before, "master", false), MASTER_NATIVE);
+    d->http = master_address(shape->http, former(before, "master", true), MASTER_HTTP);
     return rc;
 }
 
@@ -256,6 +268,11 @@ int pf_supervisor_prepare(struct pf_supervisor *s, struct pf_err *err)
                      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     s->machine = pf_shape_machine_of(pf_cpu_count(), mem_bytes, disk_bytes);
     (void)!pf_local_read(o->dir, s->arena, &before, NULL); /* none: the first start */
+    /* A killed supervisor's daemons: a master must be able to come back where the agents and the
+     * frameworks know it. Frees its port for add_master(). */
+    for (uint32_t i = LocalCluster_daemons__len(before); i > 0; i--) {
+        pf_local_end_daemon(LocalCluster_daemons__at(before, i - 1));
+    }
     s->n = 1 + o->shape->agents + (o->shape->fake_agents > 0 ? 1 : 0);
     s->daemon = pf_alloc(s->n * sizeof *s->daemon);
     s->child = pf_alloc(s->n * sizeof *s->child);
