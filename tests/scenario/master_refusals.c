@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What may not be: launches, calls, peers. Each is answered, counted and changes nothing. */
+#include "common/base/buf.h"
 #include "tests/support/master_world.h"
 #include "tests/support/test.h"
 
@@ -104,16 +105,17 @@ static void test_task_that_is_too_large_is_refused(void **state)
 {
     struct mw *w = *state;
     const char *offer = given_offer(w);
-    size_t bytes = 3900000;
-    char *task = malloc(bytes + 400), *at = task;
+    struct pf_buf task = {0};
 
-    at += sprintf(at, "{" NAME_ID HERE CPU ",'data':'");
-    memset(at, 'A', bytes); /* base64 */
-    (void)sprintf(at + bytes, "'" RUN "}");
-    mw_accept(w, FW, offer, task, "");
+    pf_buf_add_cstr(&task, "{" NAME_ID HERE CPU ",'data':'");
+    for (int i = 0; i < 3900000 / 4; i++) {
+        pf_buf_add_cstr(&task, "AAAA"); /* base64 */
+    }
+    pf_buf_add_cstr(&task, "'" RUN "}");
+    mw_accept(w, FW, offer, pf_buf_cstr(&task), "");
     mw_expect(w, FW, "TASK_ERROR", "REASON_TASK_INVALID", "too large", NULL);
     mw_expect_nothing(w, AGENT);
-    free(task);
+    pf_buf_fini(&task);
 }
 
 /* One bad task among good ones: the good ones run. A live id cannot be used again. */
