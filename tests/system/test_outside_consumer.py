@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 
+from cluster import Cluster, check
+
 CMAKE, BUILD, SOURCE, CC = (os.environ[k] for k in
                             ("PF_CMAKE", "PF_BUILD", "PF_SOURCE", "PF_CC"))
 FLAGS = os.environ.get("PF_CFLAGS", "").split()
@@ -37,6 +39,19 @@ def run(*argv, **kw):
     if p.returncode != 0:
         sys.exit("%s\n-> %d\n%s%s" % (" ".join(argv), p.returncode, p.stdout, p.stderr))
     return p.stdout
+
+
+def against_a_cluster(program, env):
+    """The example as its user runs it: three tasks on a cluster of `up`."""
+    with Cluster(agents=1) as c:
+        at = [d for d in c.state()["daemons"] if d["kind"] == "master"][0]["native"]
+        p = subprocess.run([program, "3", "exit 0"], capture_output=True, text=True, timeout=60,
+                           env=dict(env, PROFFER_MASTER=at,
+                                    PROFFER_KEY_FILE=os.path.join(c.dir, "key")), check=False)
+        check(p.returncode == 0, p)
+        for i in range(3):
+            check("hello.%d launched on " % i in p.stdout, p)
+            check("hello.%d is TASK_FINISHED, exit status 0" % i in p.stdout, p)
 
 
 def main():
@@ -76,6 +91,8 @@ def main():
             assert p.returncode == 1 and "masters" in p.stderr, (p.returncode, p.stderr)
             assert subprocess.run([program, "0"], env=env, capture_output=True, timeout=60,
                                   check=False).returncode == 2
+        for program in (shared, static):
+            against_a_cluster(program, env)
         symbols = run("nm", "-D", "--defined-only", os.path.join(lib, "libproffer.so"))
         shown = {line.split()[-1].split("@")[0] for line in symbols.splitlines()}
         inner = {s for s in shown if not s.startswith(("pf_scheduler_", "pf_task_", "pf_offer_",
