@@ -67,6 +67,8 @@ PF_MUST_USE int pf_pages_next(struct pf_client *c, struct pf_pages *p, struct Ma
 /* For verbs: chooses the cluster and connects to its leader; errors are printed. 0 or the exit
  * status. */
 int pf_client_of(struct pf_cli *cli, struct pf_cluster *out_cluster, struct pf_client **out);
+/* 0; or, for a local cluster that was taken down, the exit status with the error printed. */
+int pf_client_check_up(struct pf_cli *cli, const struct pf_cluster *cluster);
 /* Prints why a request failed; returns the exit status that stands for it. */
 int pf_client_fail(struct pf_cli *cli, const struct pf_cluster *cluster, const struct pf_err *err);
 

@@ -64,9 +64,20 @@ int pf_client_fail(struct pf_cli *cli, const struct pf_cluster *cluster, const s
     return pf_cli_fail(cli, ours != 0 ? ours : status, what, hint);
 }
 
+int pf_client_check_up(struct pf_cli *cli, const struct pf_cluster *cluster)
+{
+    struct pf_err err = {0};
+    if (!cluster->is_down) {
+        return 0;
+    }
+    (void)pf_err_set(&err, PF_ECONN, "it was taken down");
+    return pf_client_fail(cli, cluster, &err);
+}
+
 int pf_client_of(struct pf_cli *cli, struct pf_cluster *out_cluster, struct pf_client **out)
 {
     int status = pf_cluster_of(cli, out_cluster);
+    status = status != 0 ? status : pf_client_check_up(cli, out_cluster);
     if (status != 0) {
         return status;
     }

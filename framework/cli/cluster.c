@@ -101,6 +101,7 @@ static int by_dir(struct chooser *c, enum pf_cluster_source source, const char *
         .name = name.len > 0 ? name.at : dir,
         .masters = pf_local_masters(c->arena, local),
         .dir = dir,
+        .is_down = pf_str_is(LocalCluster_state(local), "down"),
     };
     choose_key(c);
     return 0;

@@ -36,6 +36,7 @@ struct pf_cluster {
     const char *masters;  /* host:port,... */
     const char *dir;      /* of a local cluster, NULL = not known to be one */
     const char *key_file; /* NULL = none */
+    bool is_down;         /* a local one that was taken down: its port may be another's by now */
     bool key_is_named;    /* by the user: then it must be readable */
 };
 

@@ -14,6 +14,7 @@ int pf_session_open(struct pf_cli *cli, struct pf_session *out)
 {
     struct pf_session s = {.cli = cli};
     int status = pf_cluster_of(cli, &s.cluster);
+    status = status != 0 ? status : pf_client_check_up(cli, &s.cluster);
     if (status != 0) {
         return status;
     }

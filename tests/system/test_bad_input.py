@@ -78,6 +78,18 @@ def test_unreachable_master():
     two_lines(command(PROFFER, "ps", "--dir", cluster.path("no-such")), 4)
 
 
+def test_a_cluster_that_was_taken_down():
+    """Its port may be another's by now: it is named as down, and nobody is asked there."""
+    at = ("--dir", cluster.path("gone"))
+    r = command(PROFFER, "up", *at, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    check_eq(r.code, 0, r)
+    check_eq(command(PROFFER, "down", "--yes", *at).code, 0)
+    r = command(PROFFER, "ps", *at)
+    two_lines(r, 4)
+    check("taken down" in r.err, r)
+    check_eq(command(PROFFER, "down", "--yes", "--purge", *at).code, 0)
+
+
 def test_occupied_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
