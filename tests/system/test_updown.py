@@ -150,6 +150,39 @@ def test_status_while_an_agent_is_dead():
         check_eq(sum(d.get("restarts", 0) for d in c.state()["daemons"]), 1)
 
 
+def test_the_only_agent_is_away():
+    """`logs` says so at once; a `run` waits, says why, and runs when the agent is back."""
+    with Cluster(agents=1) as c:
+        run = c.proffer("run", "-d", "--", "echo", "old").out.strip()
+        check_eq(c.proffer("wait", run).code, 0)
+        state = c.state()
+        os.kill(state["supervisor_pid"], signal.SIGSTOP)
+        try:
+            kill_and_await([d for d in state["daemons"] if d["kind"] == "agent"][0]["pid"])
+            r = c.proffer("logs", run)
+            check(r.code != 0 and r.out == "", r)
+            two_lines(r, r.code)
+            waiting = c.start("run", "--", "echo", "fine")
+            line = waiting.stderr.readline().decode()
+            check("waiting" in line and "agent" in line, line)
+        finally:
+            os.kill(state["supervisor_pid"], signal.SIGCONT)
+        r = finish(waiting)
+        check_eq((r.code, r.out), (0, "fine\n"), r)
+        check_eq(c.proffer("logs", run).out, "old\n")
+
+
+def test_kill_of_an_ambiguous_id_kills_nothing():
+    with Cluster(agents=1) as c:
+        runs = [c.proffer("run", "-d", "--", "sleep", "1000").out.strip() for _ in range(2)]
+        prefix = os.path.commonprefix(runs)
+        check(prefix not in ("", runs[0], runs[1]), runs)
+        r = c.proffer("kill", prefix)
+        check_eq(r.code, 3, r)
+        check(all(run in r.err for run in runs), "the candidates are listed", r)
+        check_eq([t["state"] for t in c.list("ps")], ["TASK_RUNNING"] * 2)
+
+
 def test_occupied_default_port_is_not_taken():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
