@@ -41,6 +41,9 @@ static void net_message(void *ctx, uint64_t peer, struct pf_msg envelope)
 {
     struct pf_agent_event ev = {.type = PF_AGENT_MESSAGE, .peer = peer};
 
+    if (Envelope_body_type(Envelope__root(envelope)) == Body_AgentLaunch) {
+        agentd_on_disk(ctx); /* a launch is judged by the room there is now */
+    }
     ev.message = envelope;
     agentd_step(ctx, &ev);
 }
