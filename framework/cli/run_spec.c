@@ -13,6 +13,7 @@
 #include "common/sys/file.h"
 #include "framework/cli/value.h"
 
+#define PORTS_MAX          100 /* as many as an agent tells a task of */
 #define ENV_FILE_MAX_BYTES (1u << 20)
 
 void pf_run_spec_fini(struct pf_run_spec *s)
@@ -125,6 +126,10 @@ static int check_numbers(struct pf_cli *cli, const struct pf_run_spec *s)
     }
     if (s->cpus_milli == 0 && s->mem_bytes == 0) {
         return pf_cli_usage(cli, "a task needs some cpu or memory", "for example: --cpus 0.1");
+    }
+    if (s->n_ports > PORTS_MAX) {
+        return pf_cli_usage(cli, "--ports wants at most 100 port numbers for each task",
+                            "a task finds them in PROFFER_PORT_0 to PROFFER_PORT_99");
     }
     if (s->has_stdin && s->count > 1) {
         return pf_cli_usage(cli, "-i passes standard input to one task only", "leave out -n or -i");

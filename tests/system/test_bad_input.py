@@ -60,6 +60,7 @@ def test_wrong_flags():
     two_lines(cluster.proffer("ps", "--columns", "nonsense"), 2)
     two_lines(cluster.proffer("run", "--mem", "12Q", "--", "true"), 125)
     two_lines(cluster.proffer("run"), 125)
+    two_lines(cluster.proffer("run", "--ports", "101", "--", "true"), 125)
     two_lines(cluster.proffer("ps", "--dir", "/a", "--master", "b:1"), 2)
     for daemon in ("proffer-master", "proffer-agent"):
         r = command(os.path.join(BIN, daemon), "--listne", "127.0.0.1:0")
