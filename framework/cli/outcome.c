@@ -13,6 +13,7 @@
 #include "common/sys/file.h"
 #include "common/sys/parse.h"
 #include "framework/cli/command.h"
+#include "framework/cli/entity.h"
 
 #define NAMED_MAX 10
 
@@ -31,26 +32,7 @@ void pf_outcome_fini(struct pf_outcome *o)
 
 bool pf_outcome_has_ended(const struct pf_outcome *o)
 {
-    if (!o->is_known) {
-        return false;
-    }
-    switch (o->state) {
-    case TaskState_TASK_FINISHED:
-    case TaskState_TASK_FAILED:
-    case TaskState_TASK_KILLED:
-    case TaskState_TASK_LOST:
-    case TaskState_TASK_ERROR:
-    case TaskState_TASK_DROPPED:
-    case TaskState_TASK_GONE:
-    case TaskState_TASK_GONE_BY_OPERATOR: return true;
-    case TaskState_TASK_STAGING:
-    case TaskState_TASK_STARTING:
-    case TaskState_TASK_RUNNING:
-    case TaskState_TASK_KILLING:
-    case TaskState_TASK_UNREACHABLE:
-    case TaskState_TASK_UNKNOWN: return false;
-    }
-    return false;
+    return o->is_known && pf_task_is_ended(o->state);
 }
 
 void pf_outcome_set_task(struct pf_outcome *o, struct Task task)
