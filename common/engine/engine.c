@@ -173,11 +173,6 @@ void pf_engine_destroy(struct pf_engine *e)
     pf_free(e);
 }
 
-void pf_engine_set_net(struct pf_engine *e, struct pf_net *net)
-{
-    e->o.net = net;
-}
-
 struct pf_turn *pf_engine_turn(struct pf_engine *e)
 {
     return pf_turns_open(e->turns);

@@ -32,7 +32,7 @@ struct pf_engine_ops {
 
 struct pf_engine_options {
     struct pf_loop *loop;
-    struct pf_net *net;       /* may be NULL (set later by pf_engine_set_net) */
+    struct pf_net *net;       /* NULL: all peers are virtual */
     struct pf_store *store;   /* owned from now on; destroyed with the engine */
     uint32_t batch_max_bytes; /* 0: PF_BATCH_MAX_BYTES */
 };
@@ -43,7 +43,6 @@ PF_MUST_USE int pf_engine_create(const struct pf_engine_options *options,
                                  struct pf_err *err);
 /* Waits for the batch in flight. NULL is fine. */
 void pf_engine_destroy(struct pf_engine *e);
-void pf_engine_set_net(struct pf_engine *e, struct pf_net *net);
 
 /* Where the next step appends. Valid until the end of the loop's turn. */
 struct pf_turn *pf_engine_turn(struct pf_engine *e);

@@ -240,11 +240,6 @@ bool pf_args_has(const struct pf_args *args, const char *name)
     return last_of(args, name) != NULL;
 }
 
-bool pf_args_may_have(const struct pf_args *args, const char *name)
-{
-    return find_long(args->cmd, name, strlen(name)) != NULL && last_of(args, name) != NULL;
-}
-
 const char *pf_args_text(const struct pf_args *args, const char *name)
 {
     const struct pf_arg *arg = last_of(args, name);

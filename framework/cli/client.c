@@ -39,10 +39,10 @@ struct pf_client {
     uint32_t n_candidates, n_open;
     uint64_t peer;             /* the one we talk to, 0 = none */
     uint32_t at;               /* its candidate */
-    bool is_trusted, timed_out, saw_standby;
+    bool timed_out, saw_standby;
     struct pf_err down;        /* why the last one went away */
-    struct pf_buf greeting, reply;
-    struct pf_msg welcome, answer;
+    struct pf_buf reply;
+    struct pf_msg answer;
     uint64_t request_id;
     bool is_answered;
     struct pf_fb_builder builder;
@@ -93,8 +93,6 @@ static void on_up(void *ctx, const struct pf_peer_up *up)
     if (c->is_agent || Welcome_role(w) != MasterRole_STANDBY) {
         c->peer = up->peer;
         c->at = (uint32_t)(k - c->candidate);
-        c->is_trusted = up->is_trusted;
-        c->welcome = keep(&c->greeting, up->greeting);
         return;
     }
     c->saw_standby = true;
@@ -240,7 +238,6 @@ void pf_client_close(struct pf_client *c)
     pf_net_destroy(c->net);
     pf_loop_destroy(c->loop);
     pf_fb_builder_fini(&c->builder);
-    pf_buf_fini(&c->greeting);
     pf_buf_fini(&c->reply);
     pf_key_wipe(&c->key);
     pf_free(c);
@@ -249,16 +246,6 @@ void pf_client_close(struct pf_client *c)
 const char *pf_client_address(const struct pf_client *c)
 {
     return c->candidate[c->at].address;
-}
-
-bool pf_client_is_trusted(const struct pf_client *c)
-{
-    return c->is_trusted;
-}
-
-struct Welcome pf_client_welcome(const struct pf_client *c)
-{
-    return Envelope_body_as_Welcome(Envelope__root(c->welcome));
 }
 
 struct pf_fb_builder *pf_client_builder(struct pf_client *c)

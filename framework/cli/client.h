@@ -35,10 +35,6 @@ PF_MUST_USE int pf_client_open(const struct pf_client_options *options, struct p
 void pf_client_close(struct pf_client *c); /* NULL is fine */
 /* The address that answered, borrowed. */
 const char *pf_client_address(const struct pf_client *c);
-/* Did the other side accept our key (or has none)? */
-bool pf_client_is_trusted(const struct pf_client *c);
-/* The greeting of the master, borrowed. */
-struct Welcome pf_client_welcome(const struct pf_client *c);
 
 /* The builder to put the next request's body into; it is reset. */
 struct pf_fb_builder *pf_client_builder(struct pf_client *c);

@@ -147,7 +147,5 @@ const char *pf_args_text(const struct pf_args *args, const char *name); /* NULL 
 int64_t pf_args_num(const struct pf_args *args, const char *name, int64_t absent);
 /* The next one of a repeated option; *cursor starts at 0. NULL at the end. */
 const char *pf_args_next(const struct pf_args *args, const char *name, uint32_t *cursor);
-/* The verb has the option and it was given. */
-bool pf_args_may_have(const struct pf_args *args, const char *name);
 
 #endif

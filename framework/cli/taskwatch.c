@@ -279,25 +279,6 @@ static void call_add(struct pf_taskwatch *w, const struct Master_Call__args *arg
     }
 }
 
-void pf_taskwatch_kill(struct pf_taskwatch *w, struct pf_str task_id, const int *signal,
-                       const int64_t *grace_ms)
-{
-    struct Master_Call_KillTask__args kill = {.framework_id = pf_str(w->framework_id),
-                                              .task_id = task_id};
-    if (signal != NULL) {
-        kill.signal.has = true;
-        kill.signal.v = *signal;
-    }
-    if (grace_ms != NULL) {
-        kill.grace_ms.has = true;
-        kill.grace_ms.v = *grace_ms;
-    }
-    pf_fb_builder_reset(&w->builder);
-    call_add(
-        w, &(struct Master_Call__args){.type = PF_OPT(Master_Call_Type_KILL_TASK),
-                                       .kill_task = Master_Call_KillTask__put(&w->builder, &kill)});
-}
-
 void pf_taskwatch_acknowledge(struct pf_taskwatch *w, struct pf_str task_id, struct pf_bytes uuid)
 {
     pf_fb_builder_reset(&w->builder);

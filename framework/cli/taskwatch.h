@@ -20,7 +20,7 @@ struct pf_taskwatch_ops {
     /* The framework is not known (PF_ENOENT), the master refuses, or it could not be reached for
      * `give_up_ms`. Nothing follows. */
     void (*on_end)(void *ctx, const struct pf_err *err);
-    /* The answer to pf_taskwatch_send: NULL = done. May be NULL. */
+    /* The answer to pf_taskwatch_acknowledge: NULL = done. May be NULL. */
     void (*on_reply)(void *ctx, const struct pf_err *err);
 };
 
@@ -38,10 +38,7 @@ PF_MUST_USE int pf_taskwatch_create(struct pf_loop *loop, const struct pf_taskwa
                                     struct pf_taskwatch **out, struct pf_err *err);
 void pf_taskwatch_destroy(struct pf_taskwatch *w); /* NULL is fine */
 
-/* Asks the master to end a task (KILL_TASK). While the link is down it waits for it. */
-void pf_taskwatch_kill(struct pf_taskwatch *w, struct pf_str task_id, const int *signal,
-                       const int64_t *grace_ms);
-/* Takes the last update of a task (ACKNOWLEDGE_TASK). */
+/* Takes the last update of a task (ACKNOWLEDGE_TASK). While the link is down it waits for it. */
 void pf_taskwatch_acknowledge(struct pf_taskwatch *w, struct pf_str task_id, struct pf_bytes uuid);
 /* Calls that have no answer yet. */
 uint32_t pf_taskwatch_pending(const struct pf_taskwatch *w);

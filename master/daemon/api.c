@@ -6,6 +6,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/limits.h"
+#include "common/engine/metrics.h"
 #include "common/fb/json.h"
 #include "common/link/envelope.h"
 #include "master/daemon/api_internal.h"
@@ -227,7 +228,7 @@ static void on_metrics(void *ctx, struct pf_http_req *req)
     struct pf_api *api = ctx;
     struct pf_buf text = {0};
     api->ops.metrics(api->ctx, &text);
-    pf_http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8",
+    pf_http_reply(req, 200, PF_METRICS_CONTENT_TYPE,
                   (struct pf_bytes){text.data, (uint32_t)text.len});
     pf_buf_fini(&text);
 }
