@@ -39,6 +39,11 @@ struct pf_fb_builder *pf_turn_nested_builder(struct pf_turn *t);
 void pf_turn_put(struct pf_turn *t, uint8_t table, struct pf_bytes key, struct pf_bytes row);
 void pf_turn_del(struct pf_turn *t, uint8_t table, struct pf_bytes key);
 
+/* What is put behind it waits for the next batch even if that has no rows: it becomes visible only
+ * once the store has proved that we still lead (DESIGN 7, rule 7: negative statements). Cheap to
+ * say again in the same turn. */
+void pf_turn_fence(struct pf_turn *t);
+
 /* Sends a whole envelope; `message` must live in the turn's arena. */
 void pf_turn_send(struct pf_turn *t, uint64_t peer, struct pf_bytes message);
 /* The same for what tells nothing new: it waits only behind held effects of the same peer. */

@@ -336,6 +336,7 @@ void pf_master_step(struct pf_master *m, const struct pf_master_event *ev, struc
     switch (ev->type) {
     case PF_MASTER_ROW: on_row(m, ev); break;
     case PF_MASTER_ELECTED: on_elected(m, ev); break;
+    case PF_MASTER_MASTERS: break; /* alone, it says of itself what there is to say */
     case PF_MASTER_PEER_UP:
         pf_m_peer_up(m, ev->peer, ev->peer_up.hello, ev->peer_up.trusted);
         break;

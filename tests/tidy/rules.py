@@ -9,7 +9,7 @@ TOP = {"CMakeLists.txt", "README.md", "LICENSE", "common", "schemas", "master", 
 BASE = {"common/base"}
 CORE = BASE | {"common/fb", "schemas", "common/turn"}
 COMMON = {"common/base", "common/sys", "common/fb", "common/turn", "common/store", "common/link",
-          "common/net", "common/engine", "schemas"}
+          "common/net", "common/engine", "common/elect", "common/zk", "schemas"}
 EDGES = {
     "common/base": set(),
     "common/sys": BASE,
@@ -21,6 +21,8 @@ EDGES = {
     "common/net": BASE | {"common/sys", "common/fb", "schemas", "common/link"},
     "common/engine": BASE | {"common/sys", "common/fb", "schemas", "common/turn", "common/store",
                              "common/link", "common/net"},
+    "common/elect": CORE | {"common/link"},
+    "common/zk": BASE | {"common/sys", "common/elect", "common/net"},
     "master/core": CORE,
     "master/daemon": COMMON | {"master/core"},
     "agent/core": CORE,
@@ -37,7 +39,8 @@ EDGES = {
 }
 
 # Strict C11, no clock, no dice, no input or output; tests/tidy/purity.py reads their symbols too.
-PURE = {"common/base", "common/fb", "common/turn", "common/link", "master/core", "agent/core",
+PURE = {"common/base", "common/fb", "common/turn", "common/link", "common/elect",
+        "master/core", "agent/core",
         "framework/driver", "schemas"}
 PURE_HEADERS = {"errno.h", "float.h", "inttypes.h", "limits.h", "math.h", "stdarg.h",
                 "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h",
@@ -52,6 +55,7 @@ LIBRARY_HEADERS = [
     ("event2/", {"common/net"}),
     ("lmdb.h", {"common/store"}),
     ("openssl/", {"common/link"}),
+    ("zookeeper/", {"common/zk"}),
     ("zlib.h", {"common/net"}),
     ("cmocka.h", {"tests"}),
 ]
