@@ -292,7 +292,7 @@ int pf_simulation_create(struct pf_loop *loop, const struct pf_simulation_option
     PF_ASSERT(options->n_agents > 0 && options->n_agents <= PF_AGENTS_MAX);
     s->loop = loop;
     s->timer_at = INT64_MAX;
-    s->turns = pf_turns_create(PF_BATCH_MAX_BYTES);
+    s->turns = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
     pf_fb_builder_init(&s->builder, NULL);
     s->timer = pf_timer_create(loop, PF_PRIO_NORMAL, on_time, s);
     simulation_init(s, options);

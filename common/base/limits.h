@@ -60,6 +60,7 @@
 #define PF_BATCH_MAX_BYTES      (1u << 20)  /* rows of a turn over LMDB */
 #define PF_ROW_MAX_BYTES        (1u << 20)
 #define PF_TURN_HELD_MAX_BYTES  (16u << 20) /* memory of a turn that gathers, messages included */
+#define PF_TURN_IN_FLIGHT_MAX   8           /* batches being stored at once */
 #define PF_TASK_INFO_MAX_BYTES  (PF_ROW_MAX_BYTES - 1024) /* an agent's row holds it */
 #define PF_STORE_TABLES_MAX     32          /* tables are numbered 1..32 */
 #define PF_STORE_KEY_MAX_BYTES  510         /* LMDB's 511 less the table's number */

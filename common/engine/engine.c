@@ -151,8 +151,8 @@ int pf_engine_create(const struct pf_engine_options *options, const struct pf_en
             return rc;
         }
     }
-    e->turns = pf_turns_create(options->batch_max_bytes != 0 ? options->batch_max_bytes
-                                                             : PF_BATCH_MAX_BYTES);
+    e->turns = pf_turns_create(
+        options->batch_max_bytes != 0 ? options->batch_max_bytes : PF_BATCH_MAX_BYTES, 1);
     pf_loop_set_on_turn(options->loop, engine_on_turn, e);
     pf_loop_set_on_deadline(options->loop, engine_on_deadline, e);
     *out = e;

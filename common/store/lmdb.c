@@ -44,15 +44,13 @@ int lmdb_err_set(const struct lmdb_store *s, struct pf_err *err, int rc, const c
         return pf_err_set_sys(err, pf_err_from_errno(rc), rc, "%s %s", doing, s->data_path);
     }
     switch (rc) {
-    case MDB_INVALID:
-        return pf_err_set(err, PF_EPROTO, "%s is not an LMDB file", s->data_path);
+    case MDB_INVALID: return pf_err_set(err, PF_EPROTO, "%s is not an LMDB file", s->data_path);
     case MDB_VERSION_MISMATCH:
         return pf_err_set(err, PF_EVERSION, "%s is of another version of LMDB", s->data_path);
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
         return pf_err_set(err, PF_EPROTO, "%s is damaged: %s", s->data_path, mdb_strerror(rc));
-    default:
-        return pf_err_set(err, PF_EIO, "%s %s: %s", doing, s->data_path, mdb_strerror(rc));
+    default: return pf_err_set(err, PF_EIO, "%s %s: %s", doing, s->data_path, mdb_strerror(rc));
     }
 }
 
@@ -121,8 +119,7 @@ static int batch_store(struct lmdb_store *s, const struct pf_batch *batch, struc
         }
         s->has_ballast = false;
         if (unlink(s->ballast_path) != 0 && errno != ENOENT) {
-            return pf_err_set_sys(err, PF_ENOSPC, errno, "disk full; removing %s",
-                                  s->ballast_path);
+            return pf_err_set_sys(err, PF_ENOSPC, errno, "disk full; removing %s", s->ballast_path);
         }
     }
 }
@@ -231,8 +228,7 @@ static int load_rows(MDB_cursor *cursor, pf_store_row_fn *on_row, void *ctx, int
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int lmdb_load(struct pf_store *store, pf_store_row_fn *on_row, void *ctx,
-                     struct pf_err *err)
+static int lmdb_load(struct pf_store *store, pf_store_row_fn *on_row, void *ctx, struct pf_err *err)
 {
     struct lmdb_store *s = store_of(store);
     MDB_txn *txn = NULL;
@@ -276,8 +272,13 @@ static void lmdb_submit(struct pf_store *store, const struct pf_batch *batch)
     } else {
         PF_ASSERT(!s->in_flight);
         s->in_flight = true;
-        s->job = batch;
-        (void)pthread_cond_signal(&s->work);
+        if (batch->n_ops > 0) {
+            s->job = batch;
+            (void)pthread_cond_signal(&s->work);
+        } else { /* a fence: nobody else can write here */
+            s->done = batch->number;
+            wake(s);
+        }
     }
     (void)pthread_mutex_unlock(&s->mutex);
 }

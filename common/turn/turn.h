@@ -82,19 +82,23 @@ struct pf_effect {
 };
 
 /* `batch_max_bytes`: over it the gathering turn is full (a single event may exceed it by its own
- * rows). */
-struct pf_turns *pf_turns_create(uint32_t batch_max_bytes);
+ * rows). `in_flight_max`: batches that may be at the store at once, 1..PF_TURN_IN_FLIGHT_MAX, see
+ * pf_store_depth. */
+struct pf_turns *pf_turns_create(uint32_t batch_max_bytes, uint32_t in_flight_max);
 void pf_turns_destroy(struct pf_turns *ts);
 
 struct pf_turn *pf_turns_open(struct pf_turns *ts);
 /* True: the gathering turn has reached its limit (rows, or PF_TURN_HELD_MAX_BYTES of memory). Seal
- * it; if one is in flight, feed no events until that is stored. */
+ * it; if that is refused because of those in flight, feed no events until one is stored. */
 bool pf_turns_is_full(const struct pf_turns *ts);
-/* Ends the gathering: the batch to store now, or NULL when there are no rows or one is in flight
- * (then what was gathered stays open). Borrowed until pf_turns_stored for it. */
+/* Ends the gathering: the batch to store now, or NULL when there is nothing to store or
+ * `in_flight_max` are in flight (then what was gathered stays open). A batch that is only a fence
+ * has no rows. Borrowed until pf_turns_stored for it. */
 const struct pf_batch *pf_turns_seal(struct pf_turns *ts);
-/* The batch in flight is stored; asserts its number. A failed store has no call: the turns and the
- * core are destroyed and rebuilt from committed rows. */
+/* Batches sealed and not stored. */
+uint32_t pf_turns_in_flight(const struct pf_turns *ts);
+/* The oldest batch in flight is stored; asserts its number. A failed store has no call: the turns
+ * and the core are destroyed and rebuilt from committed rows. */
 void pf_turns_stored(struct pf_turns *ts, uint64_t number);
 /* The next effect that may become visible, NULL when there is none for now. */
 const struct pf_effect *pf_turns_next(struct pf_turns *ts);

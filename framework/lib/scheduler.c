@@ -286,7 +286,7 @@ static void create_driver(struct pf_scheduler *s, const struct scheduler_setup *
     };
 
     s->driver = pf_driver_create(&options);
-    s->turns = pf_turns_create(PF_BATCH_MAX_BYTES);
+    s->turns = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
 }
 
 static int scheduler_init(struct pf_scheduler *s, const struct pf_scheduler_options *options,

@@ -404,7 +404,7 @@ static int launches(uint32_t task_bytes, uint32_t per_accept, uint32_t n_waves)
 
     x->m = pf_master_create(&(struct pf_master_options){
         .seed = 1, .instance = "bench", .offer_timeout_ms = 30000, .agent_unreachable_ms = 75000});
-    x->turns = pf_turns_create(PF_BATCH_MAX_BYTES);
+    x->turns = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
     x->now_ms = 1000;
     x->per_accept = per_accept;
     x->task_bytes = task_bytes;

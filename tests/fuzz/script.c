@@ -296,7 +296,7 @@ void fuzz_settle(struct fuzz_world *w)
 
 static void open_store(struct fuzz_world *w)
 {
-    w->turns = pf_turns_create(PF_BATCH_MAX_BYTES);
+    w->turns = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
     w->store = pf_store_memory_open(w->image);
 }
 

@@ -117,7 +117,7 @@ void agent_sim_start(struct agent_sim *s)
     s->crashed = false;
     s->options.seed++;
     s->core = pf_agent_create(&s->options);
-    s->turns = pf_turns_create(1 << 20);
+    s->turns = pf_turns_create(1 << 20, 1);
     s->store = pf_store_memory_open(s->image);
     assert_int_equal(pf_store_load(s->store, on_row, s, &err), 0);
     sim_step(s, &(struct pf_agent_event){.type = PF_AGENT_BOOT});

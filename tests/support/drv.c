@@ -44,7 +44,7 @@ int drv_setup(void **state)
 {
     struct drv *f = PF_NEW(struct drv);
 
-    f->turns = pf_turns_create(PF_BATCH_MAX_BYTES);
+    f->turns = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
     f->now_ms = 1000;
     drv_create(f, "{\"user\":\"ann\",\"name\":\"demo\"}", "m1:5055", false);
     *state = f;

@@ -194,7 +194,7 @@ void mw_boot(struct mw *w)
     struct pf_err err = {0};
 
     w->core = pf_master_create(&w->options);
-    w->turns = pf_turns_create(PF_BATCH_MAX_BYTES);
+    w->turns = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
     w->store = pf_store_memory_open(w->image);
     assert_int_equal(pf_store_load(w->store, on_row, w, &err), 0);
     ev.elected.incarnation = w->incarnation;

@@ -234,7 +234,7 @@ static void test_agent_drops_orphaned_rows(void **state)
     pf_store_image_destroy(s->image);
     s->image = pf_store_image_create();
     s->core = pf_agent_create(&s->options);
-    s->turns = pf_turns_create(1 << 20);
+    s->turns = pf_turns_create(1 << 20, 1);
     s->store = pf_store_memory_open(s->image);
     pf_fb_builder_init(&b, NULL);
     ev.row.key = (struct pf_bytes){key, sizeof key};

@@ -79,7 +79,7 @@ static void open_store(struct fixture *f)
     } else if (lmdb_open_as(f, "test", 3, &f->store, &err) < 0) {
         fail_msg("%s", err.msg);
     }
-    f->turns = pf_turns_create(PF_BATCH_MAX_BYTES);
+    f->turns = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
     f->next_number = 1;
 }
 
@@ -431,7 +431,7 @@ static void expect_sticky_failure(struct fixture *f, int code)
     assert_int_equal(number, 0);
     fdatasync_fails = false;
     pf_turns_destroy(f->turns);
-    f->turns = pf_turns_create(PF_BATCH_MAX_BYTES);
+    f->turns = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
     put(f, 1, "c", "too late");
     pf_store_submit(f->store, pf_turns_seal(f->turns));
     assert_int_equal(await(f, &number, NULL), code);

@@ -65,7 +65,7 @@ static int count_row(void *ctx, uint8_t table, struct pf_bytes key, struct pf_by
 static void test_store_full_disk_spends_the_ballast_first(void **state)
 {
     struct pf_store *s = NULL;
-    struct pf_turns *ts = pf_turns_create(PF_BATCH_MAX_BYTES);
+    struct pf_turns *ts = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
     struct pf_store_stats stats;
     struct pf_err err = {0};
     struct stat st;
@@ -108,7 +108,7 @@ static void test_store_full_disk_spends_the_ballast_first(void **state)
 static void test_store_full_disk_recovers(void **state)
 {
     struct pf_store *s = NULL;
-    struct pf_turns *ts = pf_turns_create(PF_BATCH_MAX_BYTES);
+    struct pf_turns *ts = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
     struct pf_store_stats stats;
     char dir[64];
 

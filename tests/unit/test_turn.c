@@ -12,7 +12,7 @@
 
 static int setup(void **state)
 {
-    *state = pf_turns_create(PF_BATCH_MAX_BYTES);
+    *state = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
     return 0;
 }
 
@@ -149,6 +149,112 @@ static void test_turn_keeps_one_batch_in_flight(void **state)
     expect(ts, "1:two 3:three");
 }
 
+/* Up to three in flight: each effect waits for the very batch it was put behind. */
+static void test_turn_pipelines_batches(void **state)
+{
+    struct pf_turns *ts = pf_turns_create(PF_BATCH_MAX_BYTES, 3);
+    char key[2] = "a", text[2] = "1";
+
+    (void)state;
+    for (uint64_t i = 1; i <= 3; i++, key[0]++, text[0]++) {
+        put(ts, key);
+        send_to(ts, i, text);
+        seal(ts, i);
+        assert_int_equal(pf_turns_in_flight(ts), i);
+    }
+    send_to(ts, 4, "behind three");
+    put(ts, "d");
+    send_to(ts, 1, "four");
+    send_now(ts, 2, "now");
+    seal(ts, 0);
+    expect(ts, "");
+    pf_turns_stored(ts, 1);
+    expect(ts, "1:1");
+    seal(ts, 4);
+    pf_turns_stored(ts, 2);
+    expect(ts, "2:2 2:now");
+    pf_turns_stored(ts, 3);
+    expect(ts, "3:3 4:behind three");
+    act(ts, 9);
+    pf_turns_forget_peer(ts, 1);
+    pf_turns_stored(ts, 4);
+    expect(ts, "!9");
+    assert_true(pf_turns_is_idle(ts));
+    pf_turns_destroy(ts);
+}
+
+static void test_turn_ends_with_batches_in_flight(void **state)
+{
+    struct pf_turns *ts = pf_turns_create(PF_BATCH_MAX_BYTES, PF_TURN_IN_FLIGHT_MAX);
+    char key[2] = "a";
+
+    (void)state;
+    for (uint64_t i = 1; i <= PF_TURN_IN_FLIGHT_MAX; i++, key[0]++) {
+        put(ts, key);
+        send_to(ts, i, "x");
+        seal(ts, i);
+    }
+    put(ts, "one more");
+    send_to(ts, 1, "x");
+    seal(ts, 0);
+    pf_turns_stored(ts, 1);
+    assert_string_equal((const char *)pf_turns_next(ts)->message.at, "x");
+    pf_turns_destroy(ts); /* with an effect lent, too */
+}
+
+static void test_turn_fence_waits_without_rows(void **state)
+{
+    struct pf_turns *ts = *state;
+    const struct pf_batch *b;
+
+    send_to(ts, 1, "before");
+    pf_turn_fence(pf_turns_open(ts));
+    pf_turn_fence(pf_turns_open(ts));
+    send_to(ts, 1, "lost");
+    send_now(ts, 2, "now");
+    assert_false(pf_turns_is_idle(ts));
+    expect(ts, "1:before 2:now");
+    b = pf_turns_seal(ts);
+    assert_non_null(b);
+    assert_int_equal(b->number, 1);
+    assert_int_equal(b->n_ops, 0);
+    assert_int_equal(b->bytes, 0);
+    send_to(ts, 3, "the fence is of one turn");
+    seal(ts, 0);
+    expect(ts, "");
+    pf_turns_stored(ts, 1);
+    expect(ts, "1:lost 3:the fence is of one turn");
+    send_to(ts, 1, "free");
+    expect(ts, "1:free");
+    seal(ts, 0);
+    assert_true(pf_turns_is_idle(ts));
+}
+
+/* A fence must be sent after what it guards was computed: one in flight is too old. */
+static void test_turn_fence_is_not_one_in_flight(void **state)
+{
+    struct pf_turns *ts = pf_turns_create(PF_BATCH_MAX_BYTES, 2);
+
+    (void)state;
+    pf_turn_fence(pf_turns_open(ts));
+    seal(ts, 1);
+    pf_turn_fence(pf_turns_open(ts));
+    send_to(ts, 1, "lost");
+    put(ts, "k"); /* rows and fences share a batch */
+    pf_turns_stored(ts, 1);
+    expect(ts, "");
+    seal(ts, 2);
+    seal(ts, 0);
+    pf_turns_stored(ts, 2);
+    expect(ts, "1:lost");
+    pf_turn_fence(pf_turns_open(ts)); /* with nothing behind it: a batch all the same */
+    assert_false(pf_turns_is_idle(ts));
+    seal(ts, 3);
+    pf_turns_stored(ts, 3);
+    assert_true(pf_turns_is_idle(ts));
+    pf_turns_destroy(ts);
+}
+
 static void test_turn_closes_a_peer_after_its_sends(void **state)
 {
     struct pf_turns *ts = *state;
@@ -258,7 +364,7 @@ static void test_turn_last_put_of_a_key_wins(void **state)
 
 static void test_turn_is_full_at_the_limit_of_rows(void **state)
 {
-    struct pf_turns *ts = pf_turns_create(100);
+    struct pf_turns *ts = pf_turns_create(100, 1);
     uint8_t row[64] = {0};
 
     (void)state;
@@ -343,6 +449,38 @@ static void stored_nothing(void *ts)
     pf_turns_stored(ts, 0);
 }
 
+static void stored_twice(void *ts)
+{
+    put(ts, "k");
+    (void)pf_turns_seal(ts);
+    pf_turns_stored(ts, 1);
+    pf_turns_stored(ts, 1);
+}
+
+static void stored_out_of_order(void *state)
+{
+    struct pf_turns *ts = pf_turns_create(PF_BATCH_MAX_BYTES, 2);
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        put(ts, "k");
+        (void)pf_turns_seal(ts);
+    }
+    pf_turns_stored(ts, 2);
+}
+
+static void create_without_depth(void *state)
+{
+    (void)state;
+    pf_turns_destroy(pf_turns_create(PF_BATCH_MAX_BYTES, 0));
+}
+
+static void create_too_deep(void *state)
+{
+    (void)state;
+    pf_turns_destroy(pf_turns_create(PF_BATCH_MAX_BYTES, PF_TURN_IN_FLIGHT_MAX + 1));
+}
+
 static void test_turn_refuses_misuse(void **state)
 {
     assert_true(test_aborts(put_empty_key, *state));
@@ -350,18 +488,21 @@ static void test_turn_refuses_misuse(void **state)
     assert_true(test_aborts(put_table_zero, *state));
     assert_true(test_aborts(stored_wrong_number, *state));
     assert_true(test_aborts(stored_nothing, *state));
+    assert_true(test_aborts(stored_twice, *state));
+    assert_true(test_aborts(stored_out_of_order, *state));
+    assert_true(test_aborts(create_without_depth, *state));
+    assert_true(test_aborts(create_too_deep, *state));
 }
 
 /* A hundred thousand turns, most with a batch, a few with large messages: memory is recycled. */
-static void test_turn_memory_stays_bounded(void **state)
+static void memory_stays_bounded(uint32_t depth)
 {
-    struct pf_turns *ts = *state;
+    struct pf_turns *ts = pf_turns_create(PF_BATCH_MAX_BYTES, depth);
     size_t at_start = 0;
-    uint64_t flying = 0;
+    uint64_t n_stored = 0;
 
     for (uint32_t i = 0; i < 100000; i++) {
         struct pf_turn *t = pf_turns_open(ts);
-        const struct pf_batch *b;
         char key[16];
 
         (void)snprintf(key, sizeof key, "key%u", i);
@@ -373,22 +514,25 @@ static void test_turn_memory_stays_bounded(void **state)
         }
         pf_turn_send(t, i, in_arena(t, key));
         pf_turn_send_now(t, i % 7, in_arena(t, key));
-        b = pf_turns_seal(ts);
-        flying = b ? b->number : flying;
+        (void)pf_turns_seal(ts);
         while (pf_turns_next(ts)) {
         }
-        if (flying && i % 5 == 0) {
-            pf_turns_stored(ts, flying);
-            flying = 0;
+        if (pf_turns_in_flight(ts) > 0 && i % 5 == 0) {
+            pf_turns_stored(ts, ++n_stored);
         }
         if (i == 10000) {
             at_start = mallinfo2().uordblks;
         }
     }
-    assert_true(mallinfo2().uordblks <= at_start + (4 << 20));
-    if (flying) {
-        pf_turns_stored(ts, flying);
-    }
+    assert_true(mallinfo2().uordblks <= at_start + (size_t)depth * (4 << 20));
+    pf_turns_destroy(ts);
+}
+
+static void test_turn_memory_stays_bounded(void **state)
+{
+    (void)state;
+    memory_stays_bounded(1);
+    memory_stays_bounded(PF_TURN_IN_FLIGHT_MAX);
 }
 
 /* --- against a naive model -------------------------------------------------------------------- */
@@ -396,15 +540,16 @@ static void test_turn_memory_stays_bounded(void **state)
 enum { PEERS = 9, ACTIONS = PEERS, QUEUES, QUEUE_MAX = 4096 };
 
 struct model_effect {
-    uint64_t id, rows_before;
+    uint64_t id, rows_before; /* a fence counts as a row */
     bool now, is_close;
 };
 
 struct model {
     struct model_effect queue[QUEUES][QUEUE_MAX];
     uint32_t head[QUEUES], tail[QUEUES];
-    uint64_t n_rows, n_stored, n_sealed, next_id;
-    uint64_t flying, next_batch;
+    uint64_t n_rows, n_stored, next_id;
+    uint64_t sealed[PF_TURN_IN_FLIGHT_MAX]; /* rows up to each batch in flight, oldest first */
+    uint64_t n_flying, depth, n_batches;    /* n_batches: stored */
     struct pf_turns *ts;
     struct pf_rng dice;
 };
@@ -419,8 +564,8 @@ static bool model_may_leave(const struct model *m, int q)
 static void model_append(struct model *m, int q)
 {
     struct pf_turn *t = pf_turns_open(m->ts);
-    struct model_effect e = {.id = ++m->next_id, .rows_before = m->n_rows,
-                             .now = pf_rng_below(&m->dice, 3) == 0};
+    struct model_effect e = {
+        .id = ++m->next_id, .rows_before = m->n_rows, .now = pf_rng_below(&m->dice, 3) == 0};
     uint64_t *id = pf_arena_memdup(pf_turn_arena(t), &e.id, sizeof e.id);
     struct pf_bytes message = {(uint8_t *)id, sizeof *id};
 
@@ -470,13 +615,26 @@ static void model_drain(struct model *m, uint64_t at_most)
 static void model_seal(struct model *m)
 {
     const struct pf_batch *b = pf_turns_seal(m->ts);
+    uint64_t n_sealed = m->n_flying > 0 ? m->sealed[m->n_flying - 1] : m->n_stored;
 
-    assert_int_equal(b != NULL, !m->flying && m->n_rows > m->n_sealed);
+    assert_int_equal(b != NULL, m->n_flying < m->depth && m->n_rows > n_sealed);
     if (b) {
-        assert_int_equal(b->number, ++m->next_batch);
-        m->flying = b->number;
-        m->n_sealed = m->n_rows;
+        m->sealed[m->n_flying++] = m->n_rows;
+        assert_int_equal(b->number, m->n_batches + m->n_flying);
+        assert_true(b->n_ops <= m->n_rows - n_sealed);
     }
+    assert_int_equal(pf_turns_in_flight(m->ts), m->n_flying);
+}
+
+static void model_stored(struct model *m)
+{
+    if (m->n_flying == 0) {
+        return;
+    }
+    pf_turns_stored(m->ts, ++m->n_batches);
+    m->n_stored = m->sealed[0];
+    m->n_flying--;
+    memmove(m->sealed, m->sealed + 1, m->n_flying * sizeof *m->sealed);
 }
 
 static void model_put(struct model *m)
@@ -485,6 +643,8 @@ static void model_put(struct model *m)
     uint8_t key = (uint8_t)pf_rng_below(&m->dice, 40);
 
     if (pf_rng_below(&m->dice, 4) == 0) {
+        pf_turn_fence(t);
+    } else if (pf_rng_below(&m->dice, 4) == 0) {
         pf_turn_del(t, 1, (struct pf_bytes){&key, 1});
     } else {
         pf_turn_put(t, 1, (struct pf_bytes){&key, 1}, in_arena(t, "row"));
@@ -503,10 +663,8 @@ static void model_step(struct model *m)
         model_put(m);
     } else if (what < 83) {
         model_seal(m);
-    } else if (what < 90 && m->flying) {
-        pf_turns_stored(m->ts, m->flying);
-        m->flying = 0;
-        m->n_stored = m->n_sealed;
+    } else if (what < 90) {
+        model_stored(m);
     } else if (what == 98 && q != ACTIONS) {
         pf_turns_forget_peer(m->ts, (uint64_t)q);
         m->head[q] = m->tail[q];
@@ -519,25 +677,23 @@ static void test_turn_agrees_with_a_naive_model(void **state)
 {
     struct model *m = PF_NEW(struct model);
 
-    for (uint64_t seed = 1; seed <= 20; seed++) {
-        *m = (struct model){.ts = *state, .next_batch = m->next_batch, .flying = m->flying,
-                            .n_rows = m->n_rows - m->n_stored,
-                            .n_sealed = m->n_sealed - m->n_stored};
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        *m = (struct model){.depth = 1 + seed % PF_TURN_IN_FLIGHT_MAX};
+        m->ts = pf_turns_create(PF_BATCH_MAX_BYTES, (uint32_t)m->depth);
         pf_rng_seed(&m->dice, seed);
-        for (int i = 0; i < 5000; i++) {
+        for (int i = 0; i < 3000; i++) {
             model_step(m);
             pf_turns_check(m->ts);
         }
-        for (int i = 0; i < 3; i++) {
-            model_seal(m);
-            if (m->flying) {
-                pf_turns_stored(m->ts, m->flying);
-                m->flying = 0;
-                m->n_stored = m->n_sealed;
-            }
-            model_drain(m, UINT64_MAX);
+        while (m->n_flying > 0) {
+            model_stored(m);
         }
+        model_seal(m);
+        model_stored(m);
+        model_drain(m, UINT64_MAX);
         assert_true(pf_turns_is_idle(m->ts));
+        pf_turns_destroy(m->ts);
     }
     pf_free(m);
 }
@@ -549,6 +705,10 @@ int main(void)
         T(test_turn_effects_without_rows_leave_at_once),
         T(test_turn_holds_effects_until_their_rows_are_stored),
         T(test_turn_keeps_one_batch_in_flight),
+        T(test_turn_pipelines_batches),
+        T(test_turn_ends_with_batches_in_flight),
+        T(test_turn_fence_waits_without_rows),
+        T(test_turn_fence_is_not_one_in_flight),
         T(test_turn_closes_a_peer_after_its_sends),
         T(test_turn_send_now_overtakes_other_peers_only),
         T(test_turn_act_now_waits_for_actions_only),
