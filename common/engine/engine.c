@@ -7,7 +7,7 @@
 #include "common/sys/clock.h"
 
 #define SHOW_US_MAX  (PF_TURN_MS_MAX * 1000) /* of a turn's effects */
-#define CHEAP_A_LOOK 64 /* sends between two looks at the clock; actions take one each */
+#define CHEAP_A_LOOK 64 /* sends between two looks at clock and gate; actions take one each */
 
 struct pf_engine {
     struct pf_engine_options o;
@@ -15,9 +15,12 @@ struct pf_engine {
     void *ctx;
     struct pf_turns *turns;
     struct pf_watch *store_watch;
-    uint64_t in_flight; /* number of the batch at the store, 0 = none */
-    bool is_failed, is_paused;
+    uint64_t stored; /* number of the last batch the turns were told of */
+    bool is_at_once; /* the store is done when submit returns */
+    bool is_failed, is_shut, is_paused;
 };
+
+enum shown { SHOWN_NOTHING, SHOWN_SOME, SHOWN_TIME_IS_UP };
 
 static void engine_fail(struct pf_engine *e, const struct pf_err *why)
 {
@@ -28,29 +31,26 @@ static void engine_fail(struct pf_engine *e, const struct pf_err *why)
     e->ops.on_store_failed(e->ctx, why);
 }
 
-/* Takes the store's word for the batch in flight, if it is there. */
-static void engine_collect(struct pf_engine *e)
+void pf_engine_collect(struct pf_engine *e)
 {
     uint64_t number = 0;
     struct pf_err err = {0};
+    if (e->is_failed) {
+        return;
+    }
     if (pf_store_collect(e->o.store, &number, &err) < 0) {
         engine_fail(e, &err);
         return;
     }
-    if (number != 0) {
-        PF_ASSERT(number == e->in_flight);
-        e->in_flight = 0;
-        pf_turns_stored(e->turns, number);
+    while (e->stored < number) {
+        pf_turns_stored(e->turns, ++e->stored);
     }
 }
 
 static void engine_store_ready(void *ctx, unsigned ready)
 {
-    struct pf_engine *e = ctx;
     (void)ready;
-    if (!e->is_failed) {
-        engine_collect(e);
-    }
+    pf_engine_collect(ctx);
 }
 
 static void engine_carry_out(struct pf_engine *e, const struct pf_effect *f)
@@ -69,43 +69,57 @@ static void engine_carry_out(struct pf_engine *e, const struct pf_effect *f)
     }
 }
 
+static bool engine_may_show(struct pf_engine *e)
+{
+    if (!e->is_shut && e->ops.may_act != NULL && !e->ops.may_act(e->ctx)) {
+        e->is_shut = true;
+    }
+    return !e->is_shut && !e->is_failed;
+}
+
 /* Carries out what may be seen until there is nothing more, or the time of the turn is used up:
- * making a thousand sandboxes must not keep a heartbeat waiting. True: there is more. */
-static bool engine_show(struct pf_engine *e, int64_t end_us)
+ * making a thousand sandboxes must not keep a heartbeat waiting. */
+static enum shown engine_show(struct pf_engine *e, int64_t end_us)
 {
     const struct pf_effect *f;
     uint32_t n = 0;
-    while (!e->is_failed && (f = pf_turns_next(e->turns)) != NULL) {
-        engine_carry_out(e, f);
+    bool may_show = engine_may_show(e);
+    while (may_show && (f = pf_turns_next(e->turns)) != NULL) {
         bool is_cheap = f->kind != PF_EFFECT_ACT;
-        if ((!is_cheap || ++n % CHEAP_A_LOOK == 0) && pf_now_us() >= end_us) {
-            return true;
+        engine_carry_out(e, f);
+        may_show = !e->is_failed;
+        if (!is_cheap || ++n % CHEAP_A_LOOK == 0) {
+            if (pf_now_us() >= end_us) {
+                return SHOWN_TIME_IS_UP;
+            }
+            may_show = engine_may_show(e);
         }
+        n += is_cheap ? 0 : CHEAP_A_LOOK;
     }
-    return false;
+    return n > 0 ? SHOWN_SOME : SHOWN_NOTHING;
 }
 
-/* Stores what was gathered and shows what may be seen; a store that is done at once (memory) lets
- * the next batch follow in the same turn. True: there is work left for another turn. */
+/* Stores what was gathered and shows what may be seen, which may bring more to store. True: there
+ * is work left for another turn. */
 static bool engine_advance(struct pf_engine *e)
 {
     int64_t end_us = pf_now_us() + SHOW_US_MAX;
     for (;;) {
         const struct pf_batch *batch = pf_turns_seal(e->turns);
         if (batch != NULL) {
-            e->in_flight = batch->number;
             pf_store_submit(e->o.store, batch);
-            if (e->store_watch == NULL) {
-                engine_collect(e);
+            if (e->is_at_once) {
+                pf_engine_collect(e);
             }
         }
-        if (e->is_failed) {
+        enum shown shown = engine_show(e, end_us);
+        if (e->is_failed || e->is_shut) {
             return false;
         }
-        if (engine_show(e, end_us)) {
+        if (shown == SHOWN_TIME_IS_UP) {
             return true;
         }
-        if (batch == NULL || e->in_flight != 0) {
+        if (batch == NULL && shown == SHOWN_NOTHING) {
             return false;
         }
     }
@@ -114,10 +128,17 @@ static bool engine_advance(struct pf_engine *e)
 static bool engine_on_turn(void *ctx)
 {
     struct pf_engine *e = ctx;
-    if (e->is_failed) {
+    if (e->is_failed || e->is_shut) {
         return false;
     }
     bool has_more = engine_advance(e);
+    if (e->is_shut) {
+        pf_loop_set_timer(e->o.loop, INT64_MAX);
+        if (e->ops.on_gate_shut != NULL) {
+            e->ops.on_gate_shut(e->ctx); /* may destroy it */
+        }
+        return false;
+    }
     bool is_full = !e->is_failed && pf_turns_is_full(e->turns);
     if (is_full != e->is_paused && e->o.net != NULL) {
         e->is_paused = is_full;
@@ -130,7 +151,7 @@ static bool engine_on_turn(void *ctx)
 static void engine_on_deadline(void *ctx)
 {
     struct pf_engine *e = ctx;
-    if (!e->is_failed) {
+    if (!e->is_failed && !e->is_shut) {
         e->ops.on_deadline(e->ctx);
     }
 }
@@ -151,8 +172,10 @@ int pf_engine_create(const struct pf_engine_options *options, const struct pf_en
             return rc;
         }
     }
-    e->turns = pf_turns_create(
-        options->batch_max_bytes != 0 ? options->batch_max_bytes : PF_BATCH_MAX_BYTES, 1);
+    e->is_at_once = fd == PF_STORE_WAKE_AT_ONCE;
+    uint32_t batch_max_bytes = options->batch_max_bytes;
+    e->turns = pf_turns_create(batch_max_bytes != 0 ? batch_max_bytes : PF_BATCH_MAX_BYTES,
+                               pf_store_depth(options->store));
     pf_loop_set_on_turn(options->loop, engine_on_turn, e);
     pf_loop_set_on_deadline(options->loop, engine_on_deadline, e);
     *out = e;
@@ -167,6 +190,9 @@ void pf_engine_destroy(struct pf_engine *e)
     pf_loop_set_on_turn(e->o.loop, NULL, NULL);
     pf_loop_set_on_deadline(e->o.loop, NULL, NULL);
     pf_loop_set_timer(e->o.loop, INT64_MAX);
+    if (e->is_paused) {
+        pf_net_pause(e->o.net, false);
+    }
     pf_watch_destroy(e->store_watch);
     pf_store_destroy(e->o.store);
     pf_turns_destroy(e->turns);

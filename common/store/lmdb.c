@@ -348,7 +348,7 @@ int pf_store_lmdb_open(const struct pf_store_lmdb_options *o, struct pf_store **
     struct lmdb_store *s = PF_NEW(struct lmdb_store);
     int rc = 0;
 
-    s->base.ops = &lmdb_ops;
+    s->base = (struct pf_store){.ops = &lmdb_ops, .depth = 1};
     s->lock_fd = -1;
     (void)pthread_mutex_init(&s->mutex, NULL); /* default ones cannot fail on Linux */
     (void)pthread_cond_init(&s->work, NULL);

@@ -160,7 +160,7 @@ static int memory_collect(struct pf_store *store, uint64_t *out_number, struct p
 static int memory_wake_fd(const struct pf_store *store)
 {
     (void)store;
-    return -1;
+    return PF_STORE_WAKE_AT_ONCE;
 }
 
 static void memory_destroy(struct pf_store *store)
@@ -184,7 +184,7 @@ struct pf_store *pf_store_memory_open(struct pf_store_image *image)
     };
     struct memory_store *s = PF_NEW(struct memory_store);
 
-    s->base.ops = &ops;
+    s->base = (struct pf_store){.ops = &ops, .depth = 1};
     s->owns_image = image == NULL;
     s->image = image ? image : pf_store_image_create();
     s->is_loaded_only = true;

@@ -24,6 +24,11 @@ int64_t pf_now_us(void)
     return clock_us(CLOCK_MONOTONIC);
 }
 
+int64_t pf_boot_ms(void)
+{
+    return clock_us(CLOCK_BOOTTIME) / 1000;
+}
+
 int64_t pf_wall_ms(void)
 {
     return clock_us(CLOCK_REALTIME) / 1000;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One conformance test for all stores: each test runs against the memory store and LMDB. What only
- * LMDB has (files, locks, the growing map, disk errors) follows. */
+/* One conformance test for all stores: each test runs against the memory store, LMDB, and a store
+ * whose owner (here: one with another memory store) does the storing. What only LMDB has (files,
+ * locks, the growing map, disk errors) follows. */
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -41,7 +42,8 @@ __attribute__((visibility("default"))) int fdatasync(int fd) /* LMDB calls it */
 }
 
 struct fixture {
-    bool is_lmdb;
+    bool is_lmdb, is_remote;
+    struct pf_store *behind; /* remote: where the owner stores */
     char dir[64];
     struct pf_store_image *image;
     struct pf_store *store;
@@ -70,11 +72,24 @@ static int lmdb_open_as(const struct fixture *f, const char *kind, uint32_t leve
     return pf_store_lmdb_open(&o, out, err);
 }
 
+static void behind_submit(void *ctx, const struct pf_batch *batch)
+{
+    struct fixture *f = ctx;
+    uint64_t number = 0;
+
+    pf_store_submit(f->behind, batch);
+    assert_int_equal(pf_store_collect(f->behind, &number, NULL), 0);
+    pf_store_remote_stored(f->store, number);
+}
+
 static void open_store(struct fixture *f)
 {
     struct pf_err err = {0};
 
-    if (!f->is_lmdb) {
+    if (f->is_remote) {
+        f->behind = pf_store_memory_open(f->image);
+        f->store = pf_store_remote_open(behind_submit, f, 1);
+    } else if (!f->is_lmdb) {
         f->store = pf_store_memory_open(f->image);
     } else if (lmdb_open_as(f, "test", 3, &f->store, &err) < 0) {
         fail_msg("%s", err.msg);
@@ -86,7 +101,8 @@ static void open_store(struct fixture *f)
 static void close_store(struct fixture *f)
 {
     pf_store_destroy(f->store);
-    f->store = NULL;
+    pf_store_destroy(f->behind);
+    f->store = f->behind = NULL;
     pf_turns_destroy(f->turns);
     f->turns = NULL;
 }
@@ -97,11 +113,12 @@ static void reopen(struct fixture *f)
     open_store(f);
 }
 
-static int setup(void **state, bool is_lmdb)
+static int setup(void **state, bool is_lmdb, bool is_remote)
 {
     struct fixture *f = PF_NEW(struct fixture);
 
     f->is_lmdb = is_lmdb;
+    f->is_remote = is_remote;
     (void)snprintf(f->dir, sizeof f->dir, "/tmp/pf-store-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     f->image = pf_store_image_create();
@@ -112,12 +129,17 @@ static int setup(void **state, bool is_lmdb)
 
 static int setup_memory(void **state)
 {
-    return setup(state, false);
+    return setup(state, false, false);
+}
+
+static int setup_remote(void **state)
+{
+    return setup(state, false, true);
 }
 
 static int setup_lmdb(void **state)
 {
-    return setup(state, true);
+    return setup(state, true, false);
 }
 
 static int teardown(void **state)
@@ -173,6 +195,12 @@ static void commit(struct fixture *f)
     pf_turns_stored(f->turns, number);
 }
 
+/* Where the rows are read: a store whose owner stores has none of its own. */
+static struct pf_store *rows_of(struct fixture *f)
+{
+    return f->behind ? f->behind : f->store;
+}
+
 static int format_row(void *ctx, uint8_t table, struct pf_bytes key, struct pf_bytes row)
 {
     pf_buf_printf(ctx, "%u/%.*s=%.*s ", table, (int)key.len, (const char *)key.at, (int)row.len,
@@ -186,7 +214,7 @@ static void expect_rows(struct fixture *f, const char *expected)
     struct pf_buf got = {0};
     struct pf_err err = {0};
 
-    if (pf_store_load(f->store, format_row, &got, &err) < 0) {
+    if (pf_store_load(rows_of(f), format_row, &got, &err) < 0) {
         fail_msg("%s", err.msg);
     }
     assert_string_equal(pf_buf_cstr(&got), expected);
@@ -271,7 +299,7 @@ static void test_store_takes_any_bytes_and_the_longest_key(void **state)
     commit(f);
     reopen(f);
     add_hash(&expected, 32, (struct pf_bytes){key, sizeof key}, (struct pf_bytes){row, 3});
-    assert_int_equal(pf_store_load(f->store, add_hash, &got, NULL), 0);
+    assert_int_equal(pf_store_load(rows_of(f), add_hash, &got, NULL), 0);
     assert_true(expected == got);
 }
 
@@ -296,7 +324,7 @@ static void test_store_load_ends_when_a_row_is_refused(void **state)
     put(f, 1, "c", "");
     commit(f);
     reopen(f);
-    assert_int_equal(pf_store_load(f->store, refuse_second, &n, &err), PF_EPROTO);
+    assert_int_equal(pf_store_load(rows_of(f), refuse_second, &n, &err), PF_EPROTO);
     assert_int_equal(err.code, PF_EPROTO);
     assert_int_equal(n, 2);
 }
@@ -385,10 +413,33 @@ static void test_store_agrees_with_a_naive_model(void **state)
                              (struct pf_bytes){zeros, model[k]});
                 }
             }
-            assert_int_equal(pf_store_load(f->store, add_hash, &got, NULL), 0);
+            assert_int_equal(pf_store_load(rows_of(f), add_hash, &got, NULL), 0);
             assert_true(expected == got);
         }
     }
+}
+
+static void test_store_takes_a_batch_without_rows(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t n_batches = 0;
+
+    assert_int_equal(pf_store_depth(f->store), 1);
+    pf_turn_fence(pf_turns_open(f->turns));
+    commit(f);
+    put(f, 1, "a", "row");
+    commit(f);
+    pf_turn_fence(pf_turns_open(f->turns));
+    commit(f);
+    if (f->is_lmdb) {
+        struct pf_store_stats stats;
+
+        pf_store_lmdb_stats(f->store, &stats);
+        n_batches = stats.n_batches;
+        assert_int_equal(n_batches, 1); /* no transaction for a fence */
+    }
+    reopen(f);
+    expect_rows(f, "1/a=row ");
 }
 
 static void submit_empty_key(void *ctx)
@@ -459,6 +510,136 @@ static void test_store_lmdb_fails_for_good(void **state)
     fdatasync_fails = true;
     expect_sticky_failure(f, PF_EIO);
 }
+
+/* --- remote ----------------------------------------------------------------------------------- */
+
+struct owner {
+    const struct pf_batch *got[PF_TURN_IN_FLIGHT_MAX];
+    uint32_t n;
+    struct pf_store *store;
+    struct pf_turns *turns;
+};
+
+static void owner_submit(void *ctx, const struct pf_batch *batch)
+{
+    struct owner *o = ctx;
+
+    assert_true(o->n < PF_TURN_IN_FLIGHT_MAX);
+    o->got[o->n++] = batch;
+}
+
+static void owner_open(struct owner *o, uint32_t depth)
+{
+    *o = (struct owner){.turns = pf_turns_create(PF_BATCH_MAX_BYTES, depth)};
+    o->store = pf_store_remote_open(owner_submit, o, depth);
+    assert_int_equal(pf_store_depth(o->store), depth);
+    assert_int_equal(pf_store_wake_fd(o->store), PF_STORE_WAKE_OWNER);
+}
+
+static void owner_close(struct owner *o)
+{
+    pf_store_destroy(o->store);
+    pf_turns_destroy(o->turns);
+}
+
+static void owner_put(struct owner *o)
+{
+    struct pf_turn *t = pf_turns_open(o->turns);
+
+    pf_turn_put(t, 1, bytes_of("key"), (struct pf_bytes){NULL, 0});
+    pf_store_submit(o->store, pf_turns_seal(o->turns));
+}
+
+static void expect_collected(struct owner *o, uint64_t expected)
+{
+    uint64_t number = 99;
+
+    assert_int_equal(pf_store_collect(o->store, &number, NULL), 0);
+    assert_int_equal(number, expected);
+}
+
+static void test_store_remote_hands_batches_to_its_owner(void **state)
+{
+    struct owner o;
+
+    (void)state;
+    owner_open(&o, PF_TURN_IN_FLIGHT_MAX);
+    for (uint32_t i = 0; i < PF_TURN_IN_FLIGHT_MAX; i++) {
+        owner_put(&o);
+        assert_int_equal(o.n, i + 1);
+        assert_int_equal(o.got[i]->number, i + 1);
+        assert_int_equal(o.got[i]->n_ops, 1);
+    }
+    expect_collected(&o, 0);
+    pf_store_remote_stored(o.store, 1);
+    expect_collected(&o, 1);
+    expect_collected(&o, 0);
+    pf_store_remote_stored(o.store, 2);
+    pf_store_remote_stored(o.store, 3);
+    expect_collected(&o, 3);                      /* the newest: 2 as well */
+    assert_int_equal(o.got[7]->op[0].key.len, 3); /* not recycled yet */
+    owner_close(&o);
+}
+
+static void test_store_remote_fails_for_good(void **state)
+{
+    struct owner o;
+    struct pf_err why = {0}, other = {0}, err = {0};
+    uint64_t number = 99;
+
+    (void)state;
+    owner_open(&o, 3);
+    owner_put(&o);
+    owner_put(&o);
+    pf_store_remote_stored(o.store, 1);
+    (void)pf_err_set(&why, PF_ECANCELED, "leads no more");
+    (void)pf_err_set(&other, PF_EIO, "another");
+    pf_store_remote_failed(o.store, &why);
+    pf_store_remote_failed(o.store, &other);
+    pf_store_remote_stored(o.store, 2); /* late: not heard */
+    assert_int_equal(pf_store_collect(o.store, &number, &err), PF_ECANCELED);
+    assert_string_equal(err.msg, "leads no more");
+    assert_int_equal(pf_store_collect(o.store, &number, NULL), PF_ECANCELED);
+    assert_int_equal(number, 99);
+    owner_put(&o);
+    assert_int_equal(o.n, 2); /* not handed on */
+    owner_close(&o);
+}
+
+static void remote_too_many(void *o)
+{
+    const struct pf_batch b = {.number = 3};
+
+    owner_put(o);
+    owner_put(o);
+    pf_store_submit(((struct owner *)o)->store, &b);
+}
+
+static void remote_out_of_order(void *o)
+{
+    owner_put(o);
+    owner_put(o);
+    pf_store_remote_stored(((struct owner *)o)->store, 2);
+}
+
+static void remote_nothing_in_flight(void *o)
+{
+    pf_store_remote_stored(((struct owner *)o)->store, 1);
+}
+
+static void test_store_remote_refuses_misuse(void **state)
+{
+    struct owner o;
+
+    (void)state;
+    owner_open(&o, 2);
+    assert_true(test_aborts(remote_too_many, &o));
+    assert_true(test_aborts(remote_out_of_order, &o));
+    assert_true(test_aborts(remote_nothing_in_flight, &o));
+    owner_close(&o);
+}
+
+/* --- LMDB ------------------------------------------------------------------------------------- */
 
 static void expect_refused(struct fixture *f, const char *kind, uint32_t level, int code,
                            const char *words)
@@ -537,7 +718,7 @@ static void test_store_lmdb_names_a_foreign_file(void **state)
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;
-    MDB_val v = {1, (void *)(uintptr_t)"x"};
+    MDB_val v = {1, (void *)(uintptr_t) "x"};
     FILE *file;
 
     close_store(f);
@@ -666,22 +847,27 @@ static void test_store_lmdb_survives_a_kill(void **state)
 
 int main(void)
 {
-#define BOTH(f)                                                                                  \
-    cmocka_unit_test_setup_teardown(f, setup_memory, teardown),                                  \
+#define ALL(f)                                                                                     \
+    cmocka_unit_test_setup_teardown(f, setup_memory, teardown),                                    \
+        cmocka_unit_test_setup_teardown(f, setup_remote, teardown),                                \
         cmocka_unit_test_setup_teardown(f, setup_lmdb, teardown)
 #define LMDB(f) cmocka_unit_test_setup_teardown(f, setup_lmdb, teardown)
     const struct CMUnitTest tests[] = {
-        BOTH(test_store_begins_empty),
-        BOTH(test_store_keeps_rows_over_a_reopen),
-        BOTH(test_store_overwrites_and_deletes),
-        BOTH(test_store_last_put_wins_within_a_batch),
-        BOTH(test_store_takes_any_bytes_and_the_longest_key),
-        BOTH(test_store_load_ends_when_a_row_is_refused),
-        BOTH(test_store_finishes_the_batch_in_flight_when_closed),
-        BOTH(test_store_takes_big_batches),
-        BOTH(test_store_agrees_with_a_naive_model),
-        BOTH(test_store_refuses_misuse),
+        ALL(test_store_begins_empty),
+        ALL(test_store_keeps_rows_over_a_reopen),
+        ALL(test_store_overwrites_and_deletes),
+        ALL(test_store_last_put_wins_within_a_batch),
+        ALL(test_store_takes_any_bytes_and_the_longest_key),
+        ALL(test_store_load_ends_when_a_row_is_refused),
+        ALL(test_store_finishes_the_batch_in_flight_when_closed),
+        ALL(test_store_takes_big_batches),
+        ALL(test_store_agrees_with_a_naive_model),
+        ALL(test_store_takes_a_batch_without_rows),
+        ALL(test_store_refuses_misuse),
         cmocka_unit_test_setup_teardown(test_store_memory_fails_for_good, setup_memory, teardown),
+        cmocka_unit_test(test_store_remote_hands_batches_to_its_owner),
+        cmocka_unit_test(test_store_remote_fails_for_good),
+        cmocka_unit_test(test_store_remote_refuses_misuse),
         LMDB(test_store_lmdb_fails_for_good),
         LMDB(test_store_lmdb_refuses_a_second_holder),
         LMDB(test_store_lmdb_refuses_another_kind_or_level),
