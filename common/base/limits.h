@@ -44,6 +44,7 @@
 #define PF_HISTORY_TASKS        1000        /* ended tasks kept of each framework */
 #define PF_WATCHERS_MAX         4096        /* peers that wait for tasks */
 #define PF_AGENT_INFO_MAX_BYTES (64u << 10) /* as a message: its resources and attributes */
+#define PF_AGENTS_ASKED_MAX     1000        /* in one question to another master */
 #define PF_FILTERS_MAX          1000000     /* decline filters of all frameworks */
 
 /* links */

@@ -26,10 +26,11 @@ struct m_agent *pf_m_agent_new(struct pf_master *m, struct pf_str id, enum m_age
     pf_m_text_set(&a->version, PF_STR(""));
     pf_m_text_set(&a->isolation, PF_STR(""));
     pf_m_text_set(&a->task_user, PF_STR(""));
+    pf_m_text_set(&a->instance, PF_STR(""));
     a->number = pf_order_add(&m->agent_order, a);
     pf_map_put(&m->agents, a->id, id.len, a);
     pf_sm_init(&a->sm, &pf_m_agent_table, state, a->id, why, &m->o.tracer);
-    m->n_recovered += state == M_AGENT_RECOVERED;
+    m->n_awaited += m_agent_is_awaited(a);
     m->stats.n_agents++;
     return a;
 }
@@ -37,10 +38,12 @@ struct m_agent *pf_m_agent_new(struct pf_master *m, struct pf_str id, enum m_age
 void pf_m_agent_move(struct pf_master *m, struct m_agent *a, enum m_agent_state next,
                      const char *why)
 {
-    m->n_recovered -= a->sm.state == M_AGENT_RECOVERED;
+    m->n_awaited -= m_agent_is_awaited(a);
     m->stats.n_agents_registered -= a->sm.state == M_AGENT_REGISTERED;
     m->stats.n_agents_registered += next == M_AGENT_REGISTERED;
     pf_sm_move(&a->sm, next, a->id, why, &m->o.tracer);
+    a->is_learnt = a->is_learnt || next == M_AGENT_REGISTERED;
+    m->n_awaited += m_agent_is_awaited(a);
 }
 
 struct pf_bytes pf_m_agent_info_copy(struct pf_master *m, struct AgentInfo info)
@@ -60,24 +63,64 @@ void pf_m_agent_row(struct pf_master *m, struct pf_bytes key, struct Row_Agent r
 {
     struct pf_str id = {(const char *)key.at, key.len};
     bool is_unreachable = Row_Agent_state(row) == AgentState_UNREACHABLE;
-    struct m_agent *a =
-        pf_m_agent_new(m, id, is_unreachable ? M_AGENT_UNREACHABLE : M_AGENT_RECOVERED, "row");
+    enum m_agent_state state = is_unreachable ? M_AGENT_UNREACHABLE : M_AGENT_RECOVERED;
+    struct m_agent *a = pf_m_agent_get(m, id);
 
+    if (!a) {
+        a = pf_m_agent_new(m, id, state, "row");
+    } else if (a->sm.state != state) {
+        pf_m_agent_move(m, a, state, "row");
+    }
     pf_m_agent_set_info(a, pf_m_agent_info_copy(m, Row_Agent_info(row)));
     a->admitted_ms = Row_Agent_admitted_ms(row);
-    a->seen_ms = Row_Agent_unreachable_ms(row);
+    a->unreachable_ms = Row_Agent_unreachable_ms(row);
+    a->seen_ms = a->unreachable_ms;
 }
 
-void pf_m_agent_put_row(struct pf_master *m, struct m_agent *a, enum AgentState state,
-                        int64_t unreachable_ms)
+static void agent_free(struct m_agent *a)
 {
-    struct pf_fb_builder *b = pf_m_builder(m);
+    pf_m_blob_fini(&a->info);
+    pf_free(a->id);
+    pf_free(a->hostname);
+    pf_free(a->address);
+    pf_free(a->http_address);
+    pf_free(a->version);
+    pf_free(a->isolation);
+    pf_free(a->task_user);
+    pf_free(a->instance);
+    pf_free(a);
+}
+
+void pf_m_agent_row_gone(struct pf_master *m, struct pf_bytes key)
+{
+    struct m_agent *a = pf_map_del(&m->agents, key.at, key.len);
+
+    if (!a) {
+        return;
+    }
+    PF_ASSERT(!m->is_leading && !a->peer && !a->al); /* so nothing points to it */
+    PF_ASSERT(TAILQ_EMPTY(&a->tasks) && LIST_EMPTY(&a->links));
+    m->n_awaited -= m_agent_is_awaited(a);
+    m->stats.n_agents--;
+    pf_order_del(&m->agent_order, a->number);
+    agent_free(a);
+}
+
+struct pf_msg pf_m_agent_row_of(struct pf_fb_builder *b, const struct m_agent *a)
+{
+    bool is_unreachable = a->sm.state == M_AGENT_UNREACHABLE;
     struct Row_Agent__args args = {
         .info = AgentInfo__copy(b, AgentInfo__from_bytes(m_blob_bytes(&a->info))),
         .admitted_ms = a->admitted_ms,
-        .state = state,
-        .unreachable_ms = unreachable_ms};
-    struct pf_msg row = Row_Agent__finish(b, Row_Agent__put(b, &args));
+        .state = is_unreachable ? AgentState_UNREACHABLE : AgentState_REGISTERED,
+        .unreachable_ms = is_unreachable ? a->unreachable_ms : 0};
+
+    return Row_Agent__finish(b, Row_Agent__put(b, &args));
+}
+
+void pf_m_agent_put_row(struct pf_master *m, const struct m_agent *a)
+{
+    struct pf_msg row = pf_m_agent_row_of(pf_m_builder(m), a);
 
     pf_turn_put(m->turn, RegistryTable_AGENTS,
                 (struct pf_bytes){(const uint8_t *)a->id, (uint32_t)strlen(a->id)},
@@ -134,7 +177,8 @@ void pf_m_agent_deadline(struct pf_master *m, struct m_agent *a)
     struct m_task *next;
 
     pf_m_agent_move(m, a, M_AGENT_UNREACHABLE, "timeout");
-    pf_m_agent_put_row(m, a, AgentState_UNREACHABLE, m->wall_ms);
+    a->unreachable_ms = m->wall_ms;
+    pf_m_agent_put_row(m, a);
     for (struct m_task *t = TAILQ_FIRST(&a->tasks); t; t = next) {
         next = TAILQ_NEXT(t, of_agent);
         pf_m_task_unreachable(m, t);
@@ -178,15 +222,7 @@ void pf_m_agents_fini(struct pf_master *m)
     struct pf_order_cursor c = {0};
 
     for (struct m_agent *a; (a = pf_order_next(&m->agent_order, &c));) {
-        pf_m_blob_fini(&a->info); /* the links went with the frameworks */
-        pf_free(a->id);
-        pf_free(a->hostname);
-        pf_free(a->address);
-        pf_free(a->http_address);
-        pf_free(a->version);
-        pf_free(a->isolation);
-        pf_free(a->task_user);
-        pf_free(a);
+        agent_free(a); /* the links went with the frameworks */
     }
     pf_map_fini(&m->agents);
     pf_map_fini(&m->links);

@@ -9,9 +9,13 @@ struct m_agent *pf_m_agent_get(const struct pf_master *m, struct pf_str id);
 /* A new one, by row or by registration; `state` is an initial one. */
 struct m_agent *pf_m_agent_new(struct pf_master *m, struct pf_str id, enum m_agent_state state,
                                const char *why);
+/* A standby hears of a committed row, or that one is gone. A master that leads never forgets an
+ * agent: much points to it. */
 void pf_m_agent_row(struct pf_master *m, struct pf_bytes key, struct Row_Agent row);
-void pf_m_agent_put_row(struct pf_master *m, struct m_agent *a, enum AgentState state,
-                        int64_t unreachable_ms);
+void pf_m_agent_row_gone(struct pf_master *m, struct pf_bytes key);
+/* The agent's row as it is, or has to be, stored. */
+struct pf_msg pf_m_agent_row_of(struct pf_fb_builder *b, const struct m_agent *a);
+void pf_m_agent_put_row(struct pf_master *m, const struct m_agent *a);
 /* The leadership begins: recovered agents have `recovery_ms` to come back. */
 void pf_m_agents_elected(struct pf_master *m);
 /* A copy of `info` in a buffer of its own, in the turn's memory. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An agent registers: who it is (AgentRegister), which frameworks and tasks it holds (AgentTasks,
- * in batches), then it is admitted and offered. A refusal is a reply and the end of the link. */
+ * in batches, asked for unless all is known already), then it is admitted and offered. A refusal is
+ * a reply and the end of the link. */
 #include "master/core/agents.h"
 
 #include "common/base/alloc.h"
@@ -59,6 +60,10 @@ static bool identity_is_fine(struct pf_master *m, struct m_peer *p, struct Agent
         }
     }
     if (AgentRegister_epoch(r) > m->epoch) {
+        uint64_t *epoch = pf_arena_alloc(pf_m_arena(m), sizeof *epoch);
+
+        *epoch = AgentRegister_epoch(r);
+        pf_turn_act_now(m->turn, PF_MASTER_ACT_EPOCH_SEEN, epoch);
         refuse(m, p, request_id, ReplyCode_CONFLICT, "the agent obeys epoch %llu, this is %llu",
                (unsigned long long)AgentRegister_epoch(r), (unsigned long long)m->epoch);
         return false;
@@ -174,6 +179,82 @@ static struct m_agent *agent_for(struct pf_master *m, struct m_peer *p, struct p
     return a;
 }
 
+/* Is all known that the agent could tell? Then it need not list its tasks. */
+static bool is_all_known(const struct m_agent *a, struct AgentRegister r)
+{
+    struct pf_str instance = AgentRegister_instance(r);
+    const struct m_task *t;
+
+    if (!a->is_learnt || a->is_listing || a->needs_list || a->sm.state != M_AGENT_DISCONNECTED ||
+        instance.len == 0 || !pf_str_is(instance, a->instance) ||
+        AgentRegister_sequence(r) != a->sequence) {
+        return false;
+    }
+    TAILQ_FOREACH(t, &a->tasks, of_agent)
+    {
+        if (t->sm.state == M_TASK_STAGING) {
+            return false; /* sent, and never heard of */
+        }
+    }
+    return true;
+}
+
+static void list_begin(struct pf_master *m, struct m_agent *a, struct AgentRegister r)
+{
+    struct pf_fb_builder *b;
+
+    pf_m_text_set(&a->instance, AgentRegister_instance(r));
+    a->sequence = AgentRegister_sequence(r);
+    a->is_listing = true;
+    a->needs_list = false;
+    a->registration++;
+    while (!LIST_EMPTY(&a->links)) {
+        pf_m_link_free(m, LIST_FIRST(&a->links));
+    }
+    b = pf_m_builder(m);
+    struct pf_ref body = AgentTasksWanted__put(b, &(struct AgentTasksWanted__args){0});
+
+    if (a->request_id > 0) {
+        pf_m_reply_body(m, a->peer, a->request_id, Body_AgentTasksWanted, body);
+    } else {
+        pf_m_send(m, a->peer, Body_AgentTasksWanted, body);
+    }
+}
+
+static void register_finish(struct pf_master *m, struct m_agent *a);
+
+/* The agent is who it says and may register: it is REGISTERING from now on. */
+static void register_begin(struct pf_master *m, struct m_peer *p, struct m_agent *a,
+                           struct AgentRegister r, struct pf_bytes info,
+                           const struct pf_resources *total)
+{
+    bool is_new = a->sm.state == M_AGENT_REGISTERING;
+    bool was_unreachable = a->sm.state == M_AGENT_UNREACHABLE;
+    bool has_list = !is_all_known(a, r);
+    struct m_blob before = a->info;
+
+    if (!is_new) {
+        pf_m_agent_move(m, a, M_AGENT_REGISTERING, "register");
+    }
+    a->is_returning = a->is_returning || was_unreachable;
+    pf_heap_remove(&m->agent_deadlines, &a->deadline);
+    a->info = (struct m_blob){0};
+    set_particulars(a, r, info);
+    renew_al(m, a, total);
+    a->peer = p;
+    p->agent = a;
+    if (is_new || was_unreachable || before.len != a->info.len ||
+        memcmp(before.at, a->info.at, before.len) != 0) {
+        pf_m_agent_put_row(m, a);
+    }
+    pf_m_blob_fini(&before);
+    if (has_list) {
+        list_begin(m, a, r);
+    } else {
+        register_finish(m, a);
+    }
+}
+
 void pf_m_on_agent_register(struct pf_master *m, struct m_peer *p, struct Envelope e)
 {
     struct AgentRegister r = Envelope_body_as_AgentRegister(e);
@@ -205,30 +286,8 @@ void pf_m_on_agent_register(struct pf_master *m, struct m_peer *p, struct Envelo
         a = NULL;
     }
     if (a) {
-        bool is_new = a->sm.state == M_AGENT_REGISTERING;
-        bool was_unreachable = a->sm.state == M_AGENT_UNREACHABLE;
-
-        if (!is_new) {
-            pf_m_agent_move(m, a, M_AGENT_REGISTERING, "register");
-        }
-        pf_heap_remove(&m->agent_deadlines, &a->deadline);
-        struct m_blob before = a->info;
-
-        a->info = (struct m_blob){0};
-        set_particulars(a, r, copy);
-        renew_al(m, a, &total);
-        a->peer = p;
-        p->agent = a;
         a->request_id = request_id;
-        a->registration++;
-        if (is_new || was_unreachable || before.len != a->info.len ||
-            memcmp(before.at, a->info.at, before.len) != 0) {
-            pf_m_agent_put_row(m, a, AgentState_REGISTERED, 0);
-        }
-        pf_m_blob_fini(&before);
-        while (!LIST_EMPTY(&a->links)) {
-            pf_m_link_free(m, LIST_FIRST(&a->links));
-        }
+        register_begin(m, p, a, r, copy, &total);
     }
     pf_res_fini(&total);
 }
@@ -261,14 +320,21 @@ static bool learn_framework(struct pf_master *m, struct m_agent *a, struct Agent
 static void register_finish(struct pf_master *m, struct m_agent *a)
 {
     struct m_task *next;
+    struct m_link *l;
     struct pf_fb_builder *b;
 
-    for (struct m_task *t = TAILQ_FIRST(&a->tasks); t; t = next) {
+    for (struct m_task *t = TAILQ_FIRST(&a->tasks); t && a->is_listing; t = next) {
         next = TAILQ_NEXT(t, of_agent);
         if (t->registration != a->registration) {
             pf_m_task_missing(m, t);
         }
     }
+    LIST_FOREACH(l, &a->links, of_agent)
+    {
+        l->info_sent = false;
+    }
+    a->is_listing = false;
+    a->is_returning = false;
     if (a->registered_ms == 0) {
         a->registered_ms = m->wall_ms;
     } else {

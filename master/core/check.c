@@ -3,6 +3,7 @@
 #include <string.h>
 #include "master/core/agents.h"
 #include "master/core/demand.h"
+#include "master/core/masters.h"
 #include "master/core/state.h"
 #include "master/core/tasks.h"
 
@@ -128,7 +129,7 @@ static void check_peers(const struct pf_master *m)
 void pf_master_check(const struct pf_master *m)
 {
     struct pf_order_cursor c = {0};
-    uint32_t n_recovered = 0, n_registered = 0, n_connected = 0, n_offers = 0;
+    uint32_t n_awaited = 0, n_registered = 0, n_connected = 0, n_offers = 0;
     uint64_t n_tasks = 0;
 
     pf_allocator_check(m->al);
@@ -142,10 +143,10 @@ void pf_master_check(const struct pf_master *m)
     pf_heap_check(&m->demand_deadlines);
     for (const struct m_agent *a; (a = pf_order_next(&m->agent_order, &c));) {
         check_agent(m, a);
-        n_recovered += a->sm.state == M_AGENT_RECOVERED;
+        n_awaited += m_agent_is_awaited(a);
         n_registered += m_agent_is_registered(a);
     }
-    PF_ASSERT(n_recovered == m->n_recovered);
+    PF_ASSERT(n_awaited == m->n_awaited);
     PF_ASSERT(n_registered == m->stats.n_agents_registered);
     c = (struct pf_order_cursor){0};
     for (const struct m_framework *f; (f = pf_order_next(&m->framework_order, &c));) {
@@ -163,5 +164,6 @@ void pf_master_check(const struct pf_master *m)
         check_changes(m, f);
     }
     check_peers(m);
+    pf_m_masters_check(m);
     PF_ASSERT(TAILQ_EMPTY(&m->woken) && TAILQ_EMPTY(&m->with_fresh));
 }

@@ -59,24 +59,33 @@ void pf_m_framework_move(struct pf_master *m, struct m_framework *f, enum m_fram
 
 void pf_m_framework_row(struct pf_master *m, struct pf_bytes key, struct Row_Framework row)
 {
-    struct m_framework *f =
-        pf_m_framework_new(m, (struct pf_str){(const char *)key.at, key.len},
-                           Row_Framework_info__bytes(row), M_FRAMEWORK_RECOVERED, "row");
+    struct pf_str id = {(const char *)key.at, key.len};
+    struct m_framework *f = pf_m_framework_get(m, id);
 
+    if (f) {
+        pf_m_framework_set_info(f, Row_Framework_info__bytes(row));
+    } else {
+        f = pf_m_framework_new(m, id, Row_Framework_info__bytes(row), M_FRAMEWORK_RECOVERED, "row");
+    }
     f->is_durable = true;
     f->generation = Row_Framework_generation(row);
     f->failover_ms = Row_Framework_failover_ms(row);
     f->registered_ms = Row_Framework_subscribed_ms(row);
 }
 
-void pf_m_framework_put_row(struct pf_master *m, struct m_framework *f)
+struct pf_msg pf_m_framework_row_of(struct pf_fb_builder *b, const struct m_framework *f)
 {
-    struct pf_fb_builder *b = pf_m_builder(m);
     struct Row_Framework__args args = {.info = m_blob_bytes(&f->info),
                                        .generation = f->generation,
                                        .failover_ms = f->failover_ms,
                                        .subscribed_ms = f->registered_ms};
-    struct pf_msg row = Row_Framework__finish(b, Row_Framework__put(b, &args));
+
+    return Row_Framework__finish(b, Row_Framework__put(b, &args));
+}
+
+void pf_m_framework_put_row(struct pf_master *m, struct m_framework *f)
+{
+    struct pf_msg row = pf_m_framework_row_of(pf_m_builder(m), f);
 
     pf_turn_put(m->turn, RegistryTable_FRAMEWORKS,
                 (struct pf_bytes){(const uint8_t *)f->id, (uint32_t)strlen(f->id)},
@@ -178,6 +187,20 @@ static void framework_free(struct pf_master *m, struct m_framework *f)
     pf_free(f->role);
     pf_free(f->id);
     pf_free(f);
+}
+
+void pf_m_framework_row_gone(struct pf_master *m, struct pf_bytes key)
+{
+    struct m_framework *f = pf_map_del(&m->frameworks, key.at, key.len);
+
+    if (!f) {
+        return;
+    }
+    PF_ASSERT(!m->is_leading && !f->peer && f->tasks.len == 0 && f->n_offers == 0);
+    pf_order_del(&m->framework_order, f->number);
+    pf_al_framework_remove(m->al, f->al);
+    m->stats.n_frameworks--;
+    framework_free(m, f);
 }
 
 /* Into the history, whose oldest gives way. */

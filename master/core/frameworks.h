@@ -8,7 +8,11 @@
 struct m_framework *pf_m_framework_get(const struct pf_master *m, struct pf_str id);
 struct m_framework *pf_m_framework_completed(const struct pf_master *m, struct pf_str id);
 
+/* A standby hears of a committed row, or that one is gone. */
 void pf_m_framework_row(struct pf_master *m, struct pf_bytes key, struct Row_Framework row);
+void pf_m_framework_row_gone(struct pf_master *m, struct pf_bytes key);
+/* The framework's row as it is, or has to be, stored. */
+struct pf_msg pf_m_framework_row_of(struct pf_fb_builder *b, const struct m_framework *f);
 void pf_m_frameworks_elected(struct pf_master *m);
 /* Known from an agent's registration: waits for its scheduler at least 30 s. */
 struct m_framework *pf_m_framework_learn(struct pf_master *m, struct pf_str id,

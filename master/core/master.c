@@ -8,15 +8,15 @@
 #include "master/core/agents.h"
 #include "master/core/demand.h"
 #include "master/core/frameworks.h"
+#include "master/core/masters.h"
 #include "master/core/offers.h"
 #include "master/core/operator.h"
 #include "master/core/out.h"
 #include "master/core/peers.h"
 #include "master/core/reconcile.h"
+#include "master/core/seen.h"
 #include "master/core/state.h"
 #include "master/core/tasks.h"
-
-enum { FORMAT = 1 };
 
 /* --- life --- */
 
@@ -44,10 +44,12 @@ struct pf_master *pf_master_create(const struct pf_master_options *options)
     m->completed_by_id.seed = pf_rng_next(&m->rng);
     m->offers.seed = pf_rng_next(&m->rng);
     m->links.seed = pf_rng_next(&m->rng);
+    m->linked.seed = pf_rng_next(&m->rng);
     m->al = pf_allocator_create(pf_rng_next(&m->rng));
     TAILQ_INIT(&m->woken);
     TAILQ_INIT(&m->with_fresh);
     TAILQ_INIT(&m->unsettled);
+    TAILQ_INIT(&m->masters);
     return m;
 }
 
@@ -79,6 +81,7 @@ void pf_master_destroy(struct pf_master *m)
     pf_m_peers_fini(m);
     pf_m_frameworks_fini(m);
     pf_m_agents_fini(m);
+    pf_m_masters_fini(m);
     pf_allocator_destroy(m->al);
     pf_m_stamps_fini(&m->update_stamps);
     pf_m_stamps_fini(&m->acknowledge_stamps);
@@ -97,9 +100,19 @@ static void on_row(struct pf_master *m, const struct pf_master_event *ev)
 {
     PF_ASSERT(!m->is_leading);
     switch ((enum RegistryTable)ev->row.table) {
-    case RegistryTable_AGENTS: pf_m_agent_row(m, ev->row.key, Row_Agent__root(ev->row.row)); return;
+    case RegistryTable_AGENTS:
+        if (ev->row.is_del) {
+            pf_m_agent_row_gone(m, ev->row.key);
+        } else {
+            pf_m_agent_row(m, ev->row.key, Row_Agent__root(ev->row.row));
+        }
+        return;
     case RegistryTable_FRAMEWORKS:
-        pf_m_framework_row(m, ev->row.key, Row_Framework__root(ev->row.row));
+        if (ev->row.is_del) {
+            pf_m_framework_row_gone(m, ev->row.key);
+        } else {
+            pf_m_framework_row(m, ev->row.key, Row_Framework__root(ev->row.row));
+        }
         return;
     case RegistryTable_META: /* the caller knows it: it says so with ELECTED */
     case RegistryTable_NONE: return;
@@ -108,24 +121,17 @@ static void on_row(struct pf_master *m, const struct pf_master_event *ev)
 
 static void on_elected(struct pf_master *m, const struct pf_master_event *ev)
 {
-    struct pf_fb_builder *b;
-    struct pf_msg row;
-
     PF_ASSERT(!m->is_leading);
     m->is_leading = true;
     m->incarnation = ev->elected.incarnation;
     m->epoch = ev->elected.epoch;
     m->stats.epoch = m->epoch;
     m->elected_wall_ms = m->wall_ms;
-    b = pf_m_builder(m);
-    row = Row_Registry__finish(
-        b, Row_Registry__put(b, &(struct Row_Registry__args){
-                                    .incarnation = {m->incarnation.b, sizeof m->incarnation.b},
-                                    .epoch = m->epoch,
-                                    .format = FORMAT,
-                                    .cluster = pf_str(m->o.cluster)}));
-    pf_turn_put(m->turn, RegistryTable_META, (struct pf_bytes){(const uint8_t *)"registry", 8},
-                pf_msg_bytes(row));
+    m->has_meta_row = !ev->elected.is_stored;
+    if (m->has_meta_row) {
+        pf_turn_put(m->turn, RegistryTable_META, (struct pf_bytes){(const uint8_t *)"registry", 8},
+                    pf_msg_bytes(pf_m_registry_row_of(pf_m_builder(m), m)));
+    }
     pf_m_agents_elected(m);
     pf_m_frameworks_elected(m);
 }
@@ -212,14 +218,16 @@ static const struct {
     enum Body body;
     uint32_t kinds;   /* of peers that may send it */
     bool needs_trust; /* the key */
+    bool on_standby;
     void (*handle)(struct pf_master *m, struct m_peer *p, struct Envelope e);
 } bodies[] = {
-    {Body_AgentUpdate, KIND(AGENT), true, pf_m_on_agent_update},
-    {Body_AgentRegister, KIND(AGENT), true, pf_m_on_agent_register},
-    {Body_AgentTasks, KIND(AGENT), true, pf_m_on_agent_tasks},
-    {Body_Scheduler_Call, KIND(SCHEDULER), false, on_scheduler_call},
-    {Body_Master_Call, KIND(OPERATOR) | KIND(SCHEDULER) | KIND(AGENT) | KIND(MASTER), false,
+    {Body_AgentUpdate, KIND(AGENT), true, false, pf_m_on_agent_update},
+    {Body_AgentRegister, KIND(AGENT), true, false, pf_m_on_agent_register},
+    {Body_AgentTasks, KIND(AGENT), true, false, pf_m_on_agent_tasks},
+    {Body_Scheduler_Call, KIND(SCHEDULER), false, false, on_scheduler_call},
+    {Body_Master_Call, KIND(OPERATOR) | KIND(SCHEDULER) | KIND(AGENT) | KIND(MASTER), false, true,
      pf_m_on_master_call},
+    {Body_AgentsSeenCall, KIND(MASTER), true, true, pf_m_on_agents_seen_call},
 };
 
 static void on_message(struct pf_master *m, uint64_t peer, struct pf_msg message)
@@ -230,11 +238,6 @@ static void on_message(struct pf_master *m, uint64_t peer, struct pf_msg message
 
     if (!p || body == Body_Heartbeat || Envelope_is_reply(e)) {
         return; /* closed, or of no interest here */
-    }
-    if (!m->is_leading) {
-        pf_m_reply(m, p, Envelope_request_id(e), ReplyCode_UNAVAILABLE,
-                   "this master does not lead yet");
-        return;
     }
     for (size_t i = 0; i < PF_ARRAY_LEN(bodies); i++) {
         if (bodies[i].body != body) {
@@ -248,6 +251,8 @@ static void on_message(struct pf_master *m, uint64_t peer, struct pf_msg message
             m->stats.bad_messages++;
             pf_m_reply(m, p, Envelope_request_id(e), ReplyCode_FORBIDDEN,
                        "that needs the cluster's key");
+        } else if (!m->is_leading && !bodies[i].on_standby) {
+            pf_m_reply_not_leader(m, p, Envelope_request_id(e));
         } else {
             bodies[i].handle(m, p, e);
         }
@@ -336,7 +341,7 @@ void pf_master_step(struct pf_master *m, const struct pf_master_event *ev, struc
     switch (ev->type) {
     case PF_MASTER_ROW: on_row(m, ev); break;
     case PF_MASTER_ELECTED: on_elected(m, ev); break;
-    case PF_MASTER_MASTERS: break; /* alone, it says of itself what there is to say */
+    case PF_MASTER_MASTERS: pf_m_masters_set(m, ev->masters.at, ev->masters.n); break;
     case PF_MASTER_PEER_UP:
         pf_m_peer_up(m, ev->peer, ev->peer_up.hello, ev->peer_up.trusted);
         break;
@@ -357,4 +362,5 @@ void pf_master_stats(const struct pf_master *m, struct pf_master_stats *out)
 {
     *out = m->stats;
     out->n_watchers = m->n_waits;
+    out->n_agents_linked = m->linked.len;
 }

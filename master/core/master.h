@@ -25,7 +25,7 @@ struct pf_master_options {
     int64_t pid;
     int64_t offer_timeout_ms;     /* 30000; 0 = never */
     int64_t agent_unreachable_ms; /* 75000: link broken -> unreachable */
-    int64_t recovery_ms;   /* how long recovered agents may take before they are unreachable */
+    int64_t recovery_ms; /* how long recovered agents may take before they are unreachable */
     /* At most `removals` agents become unreachable in any `removals_ms`; 0 = no limit. And of those
      * known at a takeover at most so many percent because they did not come back: the others stay
      * recovered, and the trouble is told (Mesos: agent_removal_rate_limit,
@@ -33,9 +33,9 @@ struct pf_master_options {
     uint32_t removals;
     int64_t removals_ms;
     uint32_t recovery_removals_percent; /* 100 = no limit; 0 = none is removed */
-    uint32_t row_max_bytes;  /* 0: PF_ROW_MAX_BYTES. A larger row is refused, a step's rows stay
-                              * below twice that */
-    const char *task_user; /* for peers without the key ("nobody") */
+    uint32_t row_max_bytes; /* 0: PF_ROW_MAX_BYTES. A larger row is refused, a step's rows stay
+                             * below twice that */
+    const char *task_user;  /* for peers without the key ("nobody") */
     bool allow_any_user;
     struct pf_sm_tracer tracer; /* of state moves, for tests; may be empty */
 };
@@ -57,7 +57,7 @@ struct pf_master_view {
     bool is_self, is_leading, is_linked;
     uint64_t epoch;
     bool has_lag;
-    uint64_t lag; /* committed batches not applied yet */
+    uint64_t lag;        /* committed batches not applied yet */
     const char *trouble; /* "" = none */
 };
 
@@ -120,6 +120,7 @@ struct pf_master_stats {
     uint64_t tasks_launched, tasks_refused, tasks_ended, updates, acknowledgements;
     uint64_t bad_messages, allocation_runs, allocation_pairs;
     uint64_t n_watchers, epoch;
+    uint64_t n_agents_linked; /* registered here or not: also a standby counts them */
 };
 void pf_master_stats(const struct pf_master *m, struct pf_master_stats *out);
 

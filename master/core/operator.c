@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "master/core/frameworks.h"
+#include "master/core/masters.h"
 #include "master/core/out.h"
 #include "master/core/peers.h"
 #include "master/core/tasks.h"
@@ -11,8 +12,13 @@
 void pf_m_respond(struct pf_master *m, const struct m_call *c,
                   const struct Master_Response__args *args)
 {
+    struct Master_Response__args whole = *args;
+
+    if (!m->is_leading) {
+        whole.stale = pf_m_stale_put(m);
+    }
     pf_m_reply_body(m, c->peer, c->request_id, Body_Master_Response,
-                    Master_Response__put(m->b, args));
+                    Master_Response__put(m->b, &whole));
 }
 
 static void on_get_health(struct pf_master *m, const struct m_call *c)
@@ -55,45 +61,6 @@ static void on_get_state(struct pf_master *m, const struct m_call *c)
         m, c,
         &(struct Master_Response__args){.type = PF_OPT(Master_Response_Type_GET_STATE),
                                         .get_state = Master_Response_GetState__put(b, &state)});
-}
-
-static void on_get_master(struct pf_master *m, const struct m_call *c)
-{
-    struct pf_fb_builder *b = pf_m_builder(m);
-    struct Master_Response_GetMaster__args args = {
-        .start_time = PF_OPT(pf_milli_to_double(m->started_wall_ms)),
-        .elected_time = PF_OPT(pf_milli_to_double(m->elected_wall_ms))};
-
-    args.master_info =
-        MasterInfo__put(b, &(struct MasterInfo__args){.id = pf_str(m->o.instance),
-                                                      .pid = pf_str(m->o.address),
-                                                      .hostname = pf_str(m->o.hostname),
-                                                      .version = PF_STR(PF_VERSION)});
-    pf_m_respond(
-        m, c,
-        &(struct Master_Response__args){.type = PF_OPT(Master_Response_Type_GET_MASTER),
-                                        .get_master = Master_Response_GetMaster__put(b, &args)});
-}
-
-static void on_get_masters(struct pf_master *m, const struct m_call *c)
-{
-    struct pf_fb_builder *b = pf_m_builder(m);
-    struct MasterView__args view = {.id = pf_str(m->o.instance),
-                                    .address = pf_str(m->o.address),
-                                    .http_address = pf_str(m->o.http_address),
-                                    .pid = m->o.pid,
-                                    .leading = true,
-                                    .epoch = m->epoch,
-                                    .state = PF_STR("leading"),
-                                    .version = PF_STR(PF_VERSION),
-                                    .started_ms = m->started_wall_ms};
-    struct pf_ref ref = MasterView__put(b, &view);
-
-    pf_m_respond(m, c,
-                 &(struct Master_Response__args){
-                     .type = PF_OPT(Master_Response_Type_GET_MASTERS),
-                     .get_masters = Master_Response_GetMasters__put(
-                         b, &(struct Master_Response_GetMasters__args){.masters = {&ref, 1}})});
 }
 
 /* The live framework that the peer may touch; NULL: it was answered. */
@@ -196,7 +163,7 @@ static void on_acknowledge_task(struct pf_master *m, const struct m_call *c)
             memcpy(own, uuid.at, sizeof own);
             uuid.at = own;
         }
-        enum ReplyCode code = pf_m_acknowledge(m, f, id, uuid);
+        enum ReplyCode code = pf_m_acknowledge(m, f, id, NULL, uuid);
 
         pf_m_reply(m, c->peer, c->request_id,
                    code == ReplyCode_OK ? ReplyCode_OK : ReplyCode_UNAVAILABLE, "%s",
@@ -206,23 +173,24 @@ static void on_acknowledge_task(struct pf_master *m, const struct m_call *c)
 
 static const struct {
     enum Master_Call_Type type;
+    bool on_standby; /* read from what a standby knows too */
     void (*handle)(struct pf_master *m, const struct m_call *c);
 } calls[] = {
-    {Master_Call_Type_GET_HEALTH, on_get_health},
-    {Master_Call_Type_GET_VERSION, on_get_version},
-    {Master_Call_Type_GET_STATE, on_get_state},
-    {Master_Call_Type_GET_AGENTS, pf_m_on_get_agents},
-    {Master_Call_Type_GET_FRAMEWORKS, pf_m_on_get_frameworks},
-    {Master_Call_Type_GET_TASKS, pf_m_on_get_tasks},
-    {Master_Call_Type_GET_OFFERS, pf_m_on_get_offers},
-    {Master_Call_Type_GET_MASTER, on_get_master},
-    {Master_Call_Type_GET_MASTERS, on_get_masters},
-    {Master_Call_Type_TEARDOWN, on_teardown},
-    {Master_Call_Type_KILL_TASK, on_kill_task},
-    {Master_Call_Type_WHY, pf_m_on_why},
-    {Master_Call_Type_FIND, pf_m_on_find},
-    {Master_Call_Type_WAIT_TASKS, pf_m_on_wait_tasks},
-    {Master_Call_Type_ACKNOWLEDGE_TASK, on_acknowledge_task},
+    {Master_Call_Type_GET_HEALTH, true, on_get_health},
+    {Master_Call_Type_GET_VERSION, true, on_get_version},
+    {Master_Call_Type_GET_STATE, true, on_get_state},
+    {Master_Call_Type_GET_AGENTS, true, pf_m_on_get_agents},
+    {Master_Call_Type_GET_FRAMEWORKS, true, pf_m_on_get_frameworks},
+    {Master_Call_Type_GET_TASKS, false, pf_m_on_get_tasks},
+    {Master_Call_Type_GET_OFFERS, false, pf_m_on_get_offers},
+    {Master_Call_Type_GET_MASTER, true, pf_m_on_get_master},
+    {Master_Call_Type_GET_MASTERS, true, pf_m_on_get_masters},
+    {Master_Call_Type_TEARDOWN, false, on_teardown},
+    {Master_Call_Type_KILL_TASK, false, on_kill_task},
+    {Master_Call_Type_WHY, false, pf_m_on_why},
+    {Master_Call_Type_FIND, true, pf_m_on_find},
+    {Master_Call_Type_WAIT_TASKS, false, pf_m_on_wait_tasks},
+    {Master_Call_Type_ACKNOWLEDGE_TASK, false, on_acknowledge_task},
 };
 
 void pf_m_on_master_call(struct pf_master *m, struct m_peer *p, struct Envelope e)
@@ -235,10 +203,15 @@ void pf_m_on_master_call(struct pf_master *m, struct m_peer *p, struct Envelope 
         return;
     }
     for (size_t i = 0; i < PF_ARRAY_LEN(calls); i++) {
-        if (calls[i].type == type) {
-            calls[i].handle(m, &c);
-            return;
+        if (calls[i].type != type) {
+            continue;
         }
+        if (m->is_leading || calls[i].on_standby) {
+            calls[i].handle(m, &c);
+        } else {
+            pf_m_reply_not_leader(m, p, c.request_id);
+        }
+        return;
     }
     const char *name = Master_Call_Type__str((int)type);
 

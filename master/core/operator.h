@@ -17,6 +17,10 @@ void pf_m_on_master_call(struct pf_master *m, struct m_peer *p, struct Envelope 
 void pf_m_respond(struct pf_master *m, const struct m_call *c,
                   const struct Master_Response__args *args);
 
+/* masters.c */
+void pf_m_on_get_master(struct pf_master *m, const struct m_call *c);
+void pf_m_on_get_masters(struct pf_master *m, const struct m_call *c);
+
 /* operator_lists.c, operator_tasks.c */
 void pf_m_on_get_agents(struct pf_master *m, const struct m_call *c);
 void pf_m_on_get_frameworks(struct pf_master *m, const struct m_call *c);

@@ -229,6 +229,7 @@ void pf_m_send_teardown(struct pf_master *m, struct m_agent *a, struct pf_str fr
 {
     struct pf_fb_builder *b = pf_m_builder(m);
 
+    a->needs_list = true; /* it may not hear of this */
     pf_m_send(m, a->peer, Body_AgentTeardown,
               AgentTeardown__put(b, &(struct AgentTeardown__args){.framework_id = framework_id}));
 }

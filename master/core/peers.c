@@ -9,6 +9,37 @@
 #include "master/core/frameworks.h"
 #include "master/core/out.h"
 
+/* --- which agents are linked, whether they register here or not --- */
+
+static void linked_up(struct pf_master *m, struct m_peer *p)
+{
+    struct m_linked *l = pf_map_get_str(&m->linked, pf_str(p->hello_id));
+
+    if (!l) {
+        l = PF_NEW(struct m_linked);
+        l->id = pf_strdup(p->hello_id);
+        pf_map_put(&m->linked, l->id, (uint32_t)strlen(l->id), l);
+    }
+    l->n++;
+    p->linked = l;
+}
+
+static void linked_down(struct pf_master *m, struct m_linked *l)
+{
+    if (--l->n == 0) {
+        pf_map_del(&m->linked, l->id, (uint32_t)strlen(l->id));
+        pf_free(l->id);
+        pf_free(l);
+    }
+}
+
+bool pf_m_agent_is_linked(const struct pf_master *m, struct pf_str id)
+{
+    return id.len > 0 && pf_map_get_str(&m->linked, id) != NULL;
+}
+
+/* --- peers --- */
+
 void pf_m_peer_up(struct pf_master *m, uint64_t id, struct pf_msg hello, bool is_trusted)
 {
     struct Hello h = Envelope_body_as_Hello(Envelope__root(hello));
@@ -22,12 +53,24 @@ void pf_m_peer_up(struct pf_master *m, uint64_t id, struct pf_msg hello, bool is
     pf_m_text_set(&p->user, Hello_user(h));
     TAILQ_INIT(&p->waits);
     pf_map_put(&m->peers, &p->id, sizeof p->id, p);
+    if (p->kind == PeerKind_MASTER) {
+        TAILQ_INSERT_TAIL(&m->masters, p, of_masters);
+    }
+    if (p->kind == PeerKind_AGENT && p->is_trusted && p->hello_id[0] != '\0') {
+        linked_up(m, p);
+    }
 }
 
 static void peer_free(struct pf_master *m, struct m_peer *p)
 {
     while (!TAILQ_EMPTY(&p->waits)) {
         pf_m_wait_free(m, TAILQ_FIRST(&p->waits));
+    }
+    if (p->kind == PeerKind_MASTER) {
+        TAILQ_REMOVE(&m->masters, p, of_masters);
+    }
+    if (p->linked) {
+        linked_down(m, p->linked);
     }
     pf_free(p->hello_id);
     pf_free(p->instance);
@@ -67,6 +110,7 @@ void pf_m_peers_fini(struct pf_master *m)
         peer_free(m, p);
     }
     pf_map_fini(&m->peers);
+    pf_map_fini(&m->linked);
 }
 
 bool pf_m_peer_may_touch(const struct m_peer *p, const struct m_framework *f)

@@ -9,6 +9,8 @@ void pf_m_peer_up(struct pf_master *m, uint64_t id, struct pf_msg hello, bool is
 /* Also for one that we closed. Unknown ids are fine. */
 void pf_m_peer_down(struct pf_master *m, uint64_t id);
 struct m_peer *pf_m_peer_get(struct pf_master *m, uint64_t id); /* NULL: none, or closed */
+/* Is a link of this agent up, whether it registered here or not? */
+bool pf_m_agent_is_linked(const struct pf_master *m, struct pf_str id);
 void pf_m_peers_fini(struct pf_master *m);
 
 /* May the peer touch the framework's tasks? Peers with the key may touch all; those without only

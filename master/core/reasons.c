@@ -103,7 +103,7 @@ static void cause_text(const struct pf_master *m, const struct m_demand *d,
 
 uint32_t pf_m_reason_agents(const struct pf_master *m, const struct m_demand *d)
 {
-    return d->scan.n_agents + m->n_recovered;
+    return d->scan.n_agents + m->n_awaited;
 }
 
 void pf_m_reason_text(const struct pf_master *m, const struct m_demand *d, bool has_ages,
@@ -120,8 +120,8 @@ void pf_m_reason_text(const struct pf_master *m, const struct m_demand *d, bool 
         pf_buf_add_cstr(out, i > 0 ? ", " : " ");
         cause_text(m, d, &d->scan.cause[i], has_ages, out);
     }
-    if (m->n_recovered > 0) {
-        pf_buf_printf(out, "%s %u not back yet", d->scan.n_causes > 0 ? "," : "", m->n_recovered);
+    if (m->n_awaited > 0) {
+        pf_buf_printf(out, "%s %u not back yet", d->scan.n_causes > 0 ? "," : "", m->n_awaited);
     }
 }
 
@@ -134,7 +134,7 @@ bool pf_m_demand_is_hopeless(const struct pf_master *m, const struct m_demand *d
             n_too_little += d->scan.cause[i].n_agents;
         }
     }
-    return m->n_recovered == 0 && d->scan.n_agents > 0 && n_too_little == d->scan.n_agents;
+    return m->n_awaited == 0 && d->scan.n_agents > 0 && n_too_little == d->scan.n_agents;
 }
 
 void pf_m_nearest_miss_text(const struct pf_master *m, const struct m_demand *d, struct pf_buf *out)
@@ -184,9 +184,9 @@ struct pf_refs pf_m_causes_put(struct pf_master *m, struct pf_fb_builder *b,
         refs[n] = WaitCause__put(b, &args);
         pf_buf_fini(&text);
     }
-    if (m->n_recovered > 0) {
+    if (m->n_awaited > 0) {
         refs[n++] = WaitCause__put(b, &(struct WaitCause__args){.reason = WaitReason_RECOVERING,
-                                                                .n_agents = m->n_recovered});
+                                                                .n_agents = m->n_awaited});
     }
     return (struct pf_refs){refs, n};
 }

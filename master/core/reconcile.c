@@ -46,13 +46,12 @@ static void reconcile_one(struct pf_master *m, struct m_framework *f, struct pf_
         tell_known(m, f, t);
         return;
     }
-    if (agent_id.len == 0
-            ? m->n_recovered > 0
-            : a && (a->sm.state == M_AGENT_RECOVERED || a->sm.state == M_AGENT_REGISTERING)) {
+    if (agent_id.len == 0 ? m->n_awaited > 0
+                          : a && (m_agent_is_awaited(a) || a->sm.state == M_AGENT_REGISTERING)) {
         return;
     }
     if (a && a->sm.state == M_AGENT_UNREACHABLE) {
-        tell_unknown(m, f, task_id, agent_id, TaskState_TASK_UNREACHABLE, a->seen_ms,
+        tell_unknown(m, f, task_id, agent_id, TaskState_TASK_UNREACHABLE, a->unreachable_ms,
                      PF_STR("Reconciliation: Task is unreachable"));
     } else if (a) {
         tell_unknown(m, f, task_id, agent_id, TaskState_TASK_GONE, 0,
@@ -124,6 +123,8 @@ void pf_m_on_acknowledge(struct pf_master *m, struct m_peer *p, struct Scheduler
         pf_m_reply(m, p, request_id, ReplyCode_BAD_REQUEST, "the uuid must have 16 bytes");
         return;
     }
-    (void)pf_m_acknowledge(m, p->framework, task_id, uuid); /* dropped where it leads nowhere */
+    struct m_agent *a = pf_m_agent_get(m, AgentID_value(Scheduler_Call_Acknowledge_agent_id(x)));
+
+    (void)pf_m_acknowledge(m, p->framework, task_id, a, uuid); /* dropped where it leads nowhere */
     pf_m_reply(m, p, request_id, ReplyCode_ACCEPTED, "%s", "");
 }

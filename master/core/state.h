@@ -51,6 +51,15 @@ struct m_peer {
     struct m_agent *agent;         /* it speaks for this agent */
     struct m_framework *framework; /* it is this framework's scheduler */
     struct m_waits waits;
+    struct m_linked *linked;        /* an agent's link, registered or not */
+    TAILQ_ENTRY(m_peer) of_masters; /* kind MASTER */
+};
+TAILQ_HEAD(m_peers, m_peer);
+
+/* An agent of which at least one link is up. */
+struct m_linked {
+    char *id;
+    uint32_t n;
 };
 
 enum m_agent_state { /* order of pf_m_agent_table */
@@ -75,7 +84,13 @@ struct m_agent {
     struct m_peer *peer;    /* REGISTERING and REGISTERED */
     uint64_t registration;  /* how many times it began to register */
     uint64_t request_id;    /* of the registration under way */
-    int64_t admitted_ms, registered_ms, reregistered_ms, seen_ms; /* wall */
+    char *instance;         /* of the agent's process that told its tasks */
+    uint64_t sequence;      /* all that it counted up to here was heard */
+    bool is_learnt;         /* it told its tasks to this core */
+    bool is_listing;        /* its list began and did not come to its end */
+    bool needs_list;        /* it may not have heard a command that its list would show undone */
+    bool is_returning;      /* it registers and was unreachable */
+    int64_t admitted_ms, registered_ms, reregistered_ms, seen_ms, unreachable_ms; /* wall */
     struct pf_heap_node deadline;
     struct m_tasks tasks;
     uint32_t n_tasks; /* not ended ones */
@@ -220,21 +235,24 @@ struct m_demand {
 struct pf_master {
     struct pf_master_options o; /* texts owned */
     struct pf_rng rng;
-    bool is_leading;
+    bool is_leading, has_meta_row;
     struct pf_uuid incarnation;
     uint64_t epoch;
     uint64_t next_framework, next_offer; /* counters of short ids */
     int64_t now_ms, wall_ms, started_wall_ms, elected_wall_ms;
-    struct pf_turn *turn;    /* of the step under way */
-    struct pf_fb_builder *b; /* the turn's, with the message under way */
-    struct pf_map peers, agents, frameworks, offers, links;
+    struct pf_turn *turn;         /* of the step under way */
+    struct pf_fb_builder *b;      /* the turn's, with the message under way */
+    struct pf_master_view *views; /* of the quorum, texts owned; none: alone */
+    uint32_t n_views;
+    struct m_peers masters;
+    struct pf_map peers, agents, frameworks, offers, links, linked;
     struct pf_order agent_order, framework_order, offer_order, completed;
     struct pf_map completed_by_id;
     struct pf_heap agent_deadlines, framework_deadlines, offer_deadlines, demand_deadlines;
     struct pf_allocator *al;
     bool allocates_now; /* at the end of this step, not at the next deadline */
     struct m_stamps update_stamps, acknowledge_stamps;
-    uint32_t n_recovered; /* agents that were not heard of since the takeover */
+    uint32_t n_awaited; /* agents that may hold tasks which this core does not know of */
     uint32_t n_waits, n_waiting_demands;
     struct m_demands unsettled;
     TAILQ_HEAD(m_frameworks, m_framework) woken, with_fresh; /* empty between steps */
@@ -247,6 +265,12 @@ extern const struct pf_sm_table pf_m_agent_table, pf_m_framework_table, pf_m_tas
 static inline bool m_agent_is_registered(const struct m_agent *a)
 {
     return a->sm.state == M_AGENT_REGISTERED;
+}
+
+/* Admitted, and its tasks are not known since the takeover? */
+static inline bool m_agent_is_awaited(const struct m_agent *a)
+{
+    return !a->is_learnt && a->sm.state != M_AGENT_UNREACHABLE;
 }
 
 static inline bool m_framework_is_active(const struct m_framework *f)

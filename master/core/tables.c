@@ -13,7 +13,8 @@ static const struct pf_sm_state agent_states[M_AGENT_COUNT] = {
     [M_AGENT_REGISTERED] = {"registered", 0, BIT(M_AGENT_DISCONNECTED)},
     [M_AGENT_DISCONNECTED] = {"disconnected", 0,
                               BIT(M_AGENT_REGISTERING) | BIT(M_AGENT_UNREACHABLE)},
-    [M_AGENT_UNREACHABLE] = {"unreachable", PF_SM_INITIAL, BIT(M_AGENT_REGISTERING)},
+    [M_AGENT_UNREACHABLE] = {"unreachable", PF_SM_INITIAL,
+                             BIT(M_AGENT_REGISTERING) | BIT(M_AGENT_RECOVERED)},
 };
 
 static const struct pf_sm_state framework_states[M_FRAMEWORK_COUNT] = {

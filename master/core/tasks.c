@@ -151,6 +151,19 @@ static int take_resources(struct pf_master *m, struct m_task *t, struct pf_err *
     return 0;
 }
 
+/* Its agent was unreachable: whatever the framework was told, this is how it is. */
+static void tell_returned(struct pf_master *m, const struct m_task *t)
+{
+    pf_m_send_status(m, t->framework,
+                     &(struct m_status){.task_id = m_task_id(t),
+                                        .agent_id = pf_str(t->agent->id),
+                                        .state = t->state,
+                                        .has_reason = true,
+                                        .reason = TaskStatus_Reason_REASON_AGENT_REREGISTERED,
+                                        .message = PF_STR("Agent reregistered"),
+                                        .like = t});
+}
+
 /* A task that is known already, told by its own agent. */
 static int relearn(struct pf_master *m, struct m_task *t, struct Task x, struct pf_err *err)
 {
@@ -164,14 +177,7 @@ static int relearn(struct pf_master *m, struct m_task *t, struct Task x, struct 
         t->agent->n_tasks += !t->is_ended;
         rc = take_resources(m, t, err);
         learn_status(m, t, x);
-        pf_m_send_status(m, t->framework,
-                         &(struct m_status){.task_id = m_task_id(t),
-                                            .agent_id = pf_str(t->agent->id),
-                                            .state = t->state,
-                                            .has_reason = true,
-                                            .reason = TaskStatus_Reason_REASON_AGENT_REREGISTERED,
-                                            .message = PF_STR("Agent reregistered"),
-                                            .like = t});
+        tell_returned(m, t);
     }
     return rc;
 }
@@ -181,6 +187,7 @@ static void kill_twin(struct pf_master *m, struct m_agent *a, struct Task x)
 {
     struct pf_fb_builder *b = pf_m_builder(m);
 
+    a->needs_list = true; /* it may not hear of this */
     pf_m_send(m, a->peer, Body_AgentKill,
               AgentKill__put(b, &(struct AgentKill__args){
                                     .framework_id = FrameworkID_value(Task_framework_id(x)),
@@ -227,6 +234,9 @@ int pf_m_task_learn(struct pf_master *m, struct m_agent *a, struct Task x, struc
     t->created_ms = Task_created_ms(x);
     pf_m_blob_set(&t->summary, pf_m_summary_of_task(m, x));
     learn_status(m, t, x);
+    if (a->is_returning) {
+        tell_returned(m, t);
+    }
     return take_resources(m, t, err);
 }
 

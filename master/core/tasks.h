@@ -49,10 +49,11 @@ struct pf_bytes pf_m_summary_of_task(struct pf_master *m, struct Task x);
 /* The whole Task for a list. */
 struct pf_ref pf_m_task_put(struct pf_master *m, struct pf_fb_builder *b, const struct m_task *t);
 
-/* updates.c: handlers of AgentUpdate, and ACKNOWLEDGE. */
+/* updates.c: handlers of AgentUpdate, and ACKNOWLEDGE (`a`: the agent of a task that is not known,
+ * or NULL). */
 void pf_m_on_agent_update(struct pf_master *m, struct m_peer *p, struct Envelope e);
 enum ReplyCode pf_m_acknowledge(struct pf_master *m, struct m_framework *f, struct pf_str task_id,
-                                struct pf_bytes uuid);
+                                struct m_agent *a, struct pf_bytes uuid);
 /* Tells a framework that is back every update that waits for its acknowledgement. */
 void pf_m_updates_resend(struct pf_master *m, struct m_framework *f);
 

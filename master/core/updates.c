@@ -52,6 +52,15 @@ static bool is_of(const struct m_task *t, const struct m_agent *a, struct AgentU
                                                  memcmp(launch.at, t->launch.b, launch.len) == 0));
 }
 
+/* Is it of a launch whose end was acknowledged already (a link broke on the way)? */
+static bool was_acknowledged(const struct m_framework *f, const struct m_agent *a,
+                             struct AgentUpdate x, struct pf_str task_id)
+{
+    const struct m_task *t = pf_m_task_find(f, task_id);
+
+    return t && t->is_history && AgentUpdate_launch_uuid(x).len > 0 && is_of(t, a, x);
+}
+
 void pf_m_on_agent_update(struct pf_master *m, struct m_peer *p, struct Envelope e)
 {
     struct AgentUpdate x = Envelope_body_as_AgentUpdate(e);
@@ -69,6 +78,7 @@ void pf_m_on_agent_update(struct pf_master *m, struct m_peer *p, struct Envelope
         return;
     }
     m->stats.updates++;
+    a->sequence = AgentUpdate_sequence(x) > a->sequence ? AgentUpdate_sequence(x) : a->sequence;
     a->seen_ms = m->wall_ms;
     if (!f) {
         acknowledge_oneself(m, a, x);
@@ -76,8 +86,8 @@ void pf_m_on_agent_update(struct pf_master *m, struct m_peer *p, struct Envelope
         return;
     }
     t = pf_m_task_get(f, task_id);
-    if (t && !is_of(t, a, x)) {
-        acknowledge_oneself(m, a, x); /* of a twin that is being killed */
+    if ((t && !is_of(t, a, x)) || (!t && was_acknowledged(f, a, x, task_id))) {
+        acknowledge_oneself(m, a, x); /* of a twin that is being killed, or once more */
         return;
     }
     if (t) {
@@ -94,12 +104,15 @@ void pf_m_on_agent_update(struct pf_master *m, struct m_peer *p, struct Envelope
 }
 
 enum ReplyCode pf_m_acknowledge(struct pf_master *m, struct m_framework *f, struct pf_str task_id,
-                                struct pf_bytes uuid)
+                                struct m_agent *a, struct pf_bytes uuid)
 {
     struct m_task *t = pf_m_task_get(f, task_id);
     struct TaskStatus last;
     struct pf_bytes expected;
 
+    if (!t && a && m_agent_is_registered(a)) { /* as in Mesos; the agent knows what it waits for */
+        pf_m_send_acknowledge(m, a, pf_str(f->id), task_id, uuid);
+    }
     if (!t || !m_agent_is_registered(t->agent)) {
         return ReplyCode_NOT_FOUND; /* the agent sends the update again when it is back */
     }

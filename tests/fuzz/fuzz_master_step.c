@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A master to whom agents, schedulers and operators say anything, and which dies and leads again
- * from its rows. Lines:
- *   o N        options, first line only: 1 allow any user, 2 offers last for ever
+/* A master to whom agents, schedulers, operators and other masters say anything, and which dies and
+ * leads again from its rows, at once or after a while as a standby. Lines:
+ *   o N        options, first line only: 1 allow any user, 2 offers last for ever, 4 half of the
+ *              agents may be given up at a takeover, 8 one agent a minute
  *   u N text   a peer without the key comes up with this Hello; U: one with it     d N  it goes
  *   m N text   a peer says this Envelope          t N  N ms pass
  *   h N        bit 1: a slow store                K    SIGKILL and recovery
+ *   S N        SIGKILL, then a standby that knows of N masters; rows are told twice    E  it leads
  * $f: the last framework subscribed, $o: the last offer made, $u: uuid of the last update relayed,
  * $l: uuid of the last launch. */
 #include "common/base/alloc.h"
@@ -19,6 +21,7 @@ struct target {
     struct fuzz_world w;
     struct pf_master_options options;
     struct pf_master *m;
+    bool leads;
     uint64_t epoch;
     uint64_t closing[FUZZ_PEERS * 2];
     uint32_t n_closing;
@@ -46,7 +49,11 @@ static void on_scheduler_event(struct target *x, struct Scheduler_Event e)
 static void on_effect(void *ctx, const struct pf_effect *e, struct pf_msg msg)
 {
     struct target *x = ctx;
-    PF_ASSERT(e->kind != PF_EFFECT_ACT); /* a master has no actions */
+    if (e->kind == PF_EFFECT_ACT) {
+        PF_ASSERT(e->act == PF_MASTER_ACT_STEP_DOWN || e->act == PF_MASTER_ACT_EPOCH_SEEN);
+        PF_ASSERT(e->data != NULL && x->leads);
+        return;
+    }
     if (e->kind == PF_EFFECT_CLOSE) {
         if (x->n_closing < PF_ARRAY_LEN(x->closing)) {
             x->closing[x->n_closing++] = e->peer;
@@ -117,15 +124,29 @@ static int on_row(void *ctx, uint8_t table, struct pf_bytes key, struct pf_bytes
     return 0;
 }
 
-static void begin(struct target *x)
+static void load(struct target *x)
+{
+    int rc = pf_store_load(x->w.store, on_row, x, NULL);
+    PF_ASSERT(rc == 0);
+    pf_master_check(x->m);
+}
+
+static void elect(struct target *x)
 {
     struct pf_master_event ev = {.type = PF_MASTER_ELECTED, .elected = {.epoch = ++x->epoch}};
     memset(ev.elected.incarnation.b, 0xab, sizeof ev.elected.incarnation.b);
+    if (!x->leads) {
+        x->leads = true;
+        step(x, ev);
+    }
+}
+
+static void standby(struct target *x)
+{
     x->options.seed++;
+    x->leads = false;
     x->m = pf_master_create(&x->options);
-    int rc = pf_store_load(x->w.store, on_row, x, NULL);
-    PF_ASSERT(rc == 0);
-    step(x, ev);
+    load(x);
 }
 
 static void crash(struct target *x)
@@ -133,7 +154,19 @@ static void crash(struct target *x)
     pf_master_destroy(x->m);
     fuzz_world_crash(&x->w);
     x->n_closing = 0;
-    begin(x);
+    standby(x);
+}
+
+static void tell_masters(struct target *x, uint32_t n)
+{
+    struct pf_master_view at[8] = {{.instance = "master-1", .address = "m1:5055", .is_self = true}};
+    struct pf_master_event ev = {.type = PF_MASTER_MASTERS, .masters = {at, n % 9}};
+    for (uint32_t i = 1; i < 8; i++) {
+        at[i] = (struct pf_master_view){.instance = i & 1 ? "master-21" : "master-22",
+                                        .address = "m2:5055", .is_leading = i == 2,
+                                        .is_linked = i > 2, .trouble = i > 3 ? "slow" : NULL};
+    }
+    step(x, ev);
 }
 
 static void create(struct target *x, uint32_t bits)
@@ -143,8 +176,11 @@ static void create(struct target *x, uint32_t bits)
         .http_address = "127.0.0.1:5050", .hostname = "m1", .pid = 1,
         .offer_timeout_ms = bits & 2 ? 0 : 30000, .agent_unreachable_ms = 75000,
         .recovery_ms = 600000, .task_user = "nobody", .allow_any_user = bits & 1,
+        .recovery_removals_percent = bits & 4 ? 50 : 100,
+        .removals = bits & 8 ? 1 : 0, .removals_ms = 60000,
     };
-    begin(x);
+    standby(x);
+    elect(x);
 }
 
 /* --- lines --- */
@@ -195,7 +231,16 @@ static void run_line(struct target *x, const struct fuzz_line *line)
     case 'm': about_peer(x, line); break;
     case 't': pass(x, line->n); break;
     case 'h': x->w.is_slow = line->n & 1; break;
-    case 'K': crash(x); break;
+    case 'K':
+        crash(x);
+        elect(x);
+        break;
+    case 'S':
+        crash(x);
+        load(x); /* what is known already changes nothing */
+        tell_masters(x, line->n);
+        break;
+    case 'E': elect(x); break;
     default: break;
     }
 }

@@ -268,7 +268,7 @@ static void carry_out(struct fuzz_world *w, const struct pf_effect *e)
         PF_ASSERT(rc == 0);
         fuzz_mix(w, e->message.at, e->message.len);
         struct Envelope env = Envelope__root(msg);
-        if (Envelope_is_reply(env)) {
+        if (Envelope_is_reply(env) && Envelope_body_type(env) != Body_AgentTasksWanted) {
             fuzz_answered(w, e->peer, Envelope_request_id(env));
         }
     }

@@ -50,6 +50,13 @@ static void begin_registration(struct mw *w, uint64_t peer, const char *instance
             mw_res(w, "cpus:4;mem:1024"));
 }
 
+/* The same, and the master wants its tasks. */
+static void begin_list(struct mw *w, uint64_t peer, const char *instance)
+{
+    begin_registration(w, peer, instance);
+    mw_expect(w, peer, "'request_id':1", "AgentTasksWanted", NULL);
+}
+
 static void tell_tasks(struct mw *w, uint64_t peer, const char *f, const char *task,
                        const char *state, const char *launch, const char *resources)
 {
@@ -75,7 +82,7 @@ static void test_agent_unreachable_and_back(void **state)
     mw_expect(w, FW, "TASK_LOST", "REASON_AGENT_REMOVED", "unreachable_time", NULL);
     mw_expect(w, FW, "'type':'FAILURE'", MW_A1, NULL);
     mw_expect_nothing(w, FW);
-    begin_registration(w, AGENT2, "i2");
+    begin_list(w, AGENT2, "i2");
     tell_tasks(w, AGENT2, f, "t1", "TASK_RUNNING", launch, "cpus:1;mem:24");
     mw_expect(w, AGENT2, "AgentRegistered", NULL);
     mw_expect(w, FW, "TASK_RUNNING", "REASON_AGENT_REREGISTERED", NULL);
@@ -101,7 +108,7 @@ static void test_partition_aware_framework(void **state)
     mw_drop(w, FW);
     mw_ask(w, OP, "GET_TASKS", "%s", "");
     mw_expect(w, OP, "'unreachable_tasks':[{", NULL);
-    begin_registration(w, AGENT2, "i2");
+    begin_list(w, AGENT2, "i2");
     tell_tasks(w, AGENT2, f, "t1", "TASK_FINISHED", launch, "cpus:1;mem:24");
     mw_expect(w, FW, "TASK_FINISHED", "REASON_AGENT_REREGISTERED", NULL);
     mw_update(w, AGENT2, f, "t1", "TASK_FINISHED", 7);
@@ -117,7 +124,7 @@ static void test_short_break_is_silent(void **state)
 
     mw_down(w, AGENT);
     mw_pass(w, 3000);
-    begin_registration(w, AGENT2, "i2");
+    begin_list(w, AGENT2, "i2");
     tell_tasks(w, AGENT2, f, "t1", "TASK_RUNNING", launch, "cpus:1;mem:24");
     mw_expect(w, AGENT2, "AgentRegistered", NULL);
     mw_pass(w, 80000);
@@ -134,7 +141,7 @@ static void test_launch_that_never_arrived(void **state)
 
     (void)given_running(w, "", &launch);
     mw_down(w, AGENT);
-    begin_registration(w, AGENT2, "i2");
+    begin_list(w, AGENT2, "i2");
     mw_send(w, AGENT2, "'body':{'AgentTasks':{'last':true}}");
     mw_expect(w, FW, "TASK_LOST", "REASON_RECONCILIATION", "Task is unknown to the agent", NULL);
     mw_expect(w, FW, "'type':'OFFERS'", "'value':4.0", NULL);
@@ -148,7 +155,7 @@ static void test_tasks_come_back_after_a_restart(void **state)
 
     mw_crash(w);
     mw_boot(w);
-    begin_registration(w, AGENT, "i1");
+    begin_list(w, AGENT, "i1");
     tell_tasks(w, AGENT, f, "t1", "TASK_RUNNING", launch, "cpus:1;mem:24");
     mw_expect(w, AGENT, "AgentRegistered", NULL);
     (void)mw_framework(w, FW, "", "");
@@ -183,7 +190,7 @@ static void test_second_holder_of_an_id_is_refused(void **state)
     begin_registration(w, AGENT2, "other");
     mw_expect(w, AGENT2, "'is_reply':true", "'code':'CONFLICT'", "is registered already", NULL);
     mw_expect(w, AGENT2, "CLOSED", NULL);
-    begin_registration(w, AGENT3, "i11"); /* the instance of mw_agent */
+    begin_list(w, AGENT3, "i11"); /* the instance of mw_agent */
     mw_expect(w, AGENT, "CLOSED", NULL);
     mw_send(w, AGENT3, "'body':{'AgentTasks':{'last':true}}");
     mw_expect(w, AGENT3, "AgentRegistered", NULL);
@@ -201,6 +208,7 @@ static void test_twin_is_killed(void **state)
             "'body':{'AgentRegister':{'info':{'hostname':'h','id':{'value':'" MW_A2
             "'},'resources':[%s]}}}",
             mw_res(w, "cpus:4;mem:1024"));
+    mw_expect(w, AGENT2, "AgentTasksWanted", NULL);
     mw_send(
         w, AGENT2,
         "'body':{'AgentTasks':{'frameworks':[{'framework_id':'%s','info':{'user':'u','name':'n'}}"
@@ -260,7 +268,7 @@ static void test_bad_registrations_are_refused(void **state)
     mw_expect(w, 60, "Goodbye", "more than 65536 bytes", NULL);
     mw_expect(w, 60, "CLOSED", NULL);
     pf_buf_fini(&attributes);
-    begin_registration(w, AGENT, "i");
+    begin_list(w, AGENT, "i");
     tell_tasks(w, AGENT, "f1", "t1", "TASK_RUNNING", mw_uuid(w, 3), "cpus:40");
     mw_expect(w, AGENT, "BAD_REQUEST", "use more than it has", NULL);
     mw_expect(w, AGENT, "CLOSED", NULL);
@@ -285,7 +293,7 @@ static void test_kill_paths(void **state)
     mw_expect(w, FW, "'type':'UPDATE'", "'value':'t9'", "TASK_LOST", "REASON_RECONCILIATION", NULL);
     mw_down(w, AGENT);
     mw_call(w, FW, "KILL", "'kill':{'task_id':{'value':'t1'}}");
-    begin_registration(w, AGENT2, "i2");
+    begin_list(w, AGENT2, "i2");
     tell_tasks(w, AGENT2, f, "t1", "TASK_RUNNING", launch, "cpus:1;mem:24");
     mw_expect(w, AGENT2, "AgentRegistered", NULL);
     mw_expect(w, AGENT2, "AgentKill", launch, NULL);

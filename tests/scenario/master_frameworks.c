@@ -177,6 +177,7 @@ static void test_agent_of_removed_framework_returns(void **state)
             "'request_id':1,'body':{'AgentRegister':{'info':{'hostname':'h','id':{'value':'" MW_A1
             "'},'resources':[%s]}}}",
             mw_res(w, "cpus:4;mem:1024"));
+    mw_expect(w, AGENT2, "AgentTasksWanted", NULL);
     mw_send(w, AGENT2,
             "'body':{'AgentTasks':{'frameworks':[{'framework_id':'%s','info':{'user':'u','name':"
             "'n'}}],'last':true}}",
@@ -247,6 +248,7 @@ static void test_framework_is_learnt_from_its_agent(void **state)
             "'request_id':1,'body':{'AgentRegister':{'info':{'hostname':'h','id':{'value':'" MW_A1
             "'},'resources':[%s]}}}",
             mw_res(w, "cpus:4;mem:1024"));
+    mw_expect(w, AGENT, "AgentTasksWanted", NULL);
     mw_send(
         w, AGENT,
         "'body':{'AgentTasks':{'frameworks':[{'framework_id':'%s','info':{'user':'u','name':'n',"

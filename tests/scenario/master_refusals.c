@@ -242,6 +242,7 @@ static void test_untrusted_framework_runs_as_task_user(void **state)
             "'body':{'AgentRegister':{'info':{'hostname':'h','id':{'value':'" MW_A2
             "'},'resources':[%s]}}}",
             mw_res(w, "cpus:4;mem:1024"));
+    mw_expect(w, AGENT2, "AgentTasksWanted", NULL);
     mw_send(w, AGENT2, "'body':{'AgentTasks':{'last':true}}");
     untrusted_framework(w, FW, "eve");
     const char *message = mw_next(w, FW);

@@ -67,6 +67,7 @@ struct mw *mw_create(void)
                                             .offer_timeout_ms = 30000,
                                             .agent_unreachable_ms = 75000,
                                             .recovery_ms = 600000,
+                                            .recovery_removals_percent = 100,
                                             .task_user = "nobody",
                                             .tracer = {on_move, w}};
     w->image = pf_store_image_create();
@@ -122,13 +123,31 @@ static char *message_text(struct pf_bytes bytes)
     return test_json_of(pf_msg_root(msg, &Envelope__desc), &Envelope__desc);
 }
 
+static char *act_text(const struct pf_effect *e)
+{
+    struct pf_buf text = {0};
+
+    if (e->act == PF_MASTER_ACT_STEP_DOWN) {
+        pf_buf_printf(&text, "STEP_DOWN %s", (const char *)e->data);
+    } else {
+        assert_int_equal(e->act, PF_MASTER_ACT_EPOCH_SEEN);
+        pf_buf_printf(&text, "EPOCH_SEEN %llu", (unsigned long long)*(const uint64_t *)e->data);
+    }
+    char *copy = pf_strdup(pf_buf_cstr(&text));
+
+    pf_buf_fini(&text);
+    return copy;
+}
+
 static void carry_out(struct mw *w)
 {
     const struct pf_effect *e;
 
     while ((e = pf_turns_next(w->turns)) != NULL) {
-        struct inbox *in = inbox_of(w, e->peer);
-        char *text = e->kind == PF_EFFECT_CLOSE ? pf_strdup("CLOSED") : message_text(e->message);
+        struct inbox *in = inbox_of(w, e->kind == PF_EFFECT_ACT ? MW_ACTS : e->peer);
+        char *text = e->kind == PF_EFFECT_CLOSE ? pf_strdup("CLOSED")
+                     : e->kind == PF_EFFECT_ACT ? act_text(e)
+                                                : message_text(e->message);
 
         pf_buf_printf(&w->log, "%llu %s\n", (unsigned long long)e->peer, text);
         pf_ptrs_push(&in->messages, text);
@@ -171,12 +190,13 @@ static void settle(struct mw *w)
     }
 }
 
+static const struct pf_fb_table_desc *const schema[] = {[RegistryTable_META] = &Row_Registry__desc,
+                                                        [RegistryTable_AGENTS] = &Row_Agent__desc,
+                                                        [RegistryTable_FRAMEWORKS] =
+                                                            &Row_Framework__desc};
+
 static int on_row(void *ctx, uint8_t table, struct pf_bytes key, struct pf_bytes bytes)
 {
-    static const struct pf_fb_table_desc *const schema[] = {
-        [RegistryTable_META] = &Row_Registry__desc,
-        [RegistryTable_AGENTS] = &Row_Agent__desc,
-        [RegistryTable_FRAMEWORKS] = &Row_Framework__desc};
     struct mw *w = ctx;
     struct pf_master_event ev = {.type = PF_MASTER_ROW, .row = {.table = table, .key = key}};
 
@@ -188,19 +208,52 @@ static int on_row(void *ctx, uint8_t table, struct pf_bytes key, struct pf_bytes
     return 0;
 }
 
-void mw_boot(struct mw *w)
+void mw_standby(struct mw *w)
 {
-    struct pf_master_event ev = {.type = PF_MASTER_ELECTED};
     struct pf_err err = {0};
 
     w->core = pf_master_create(&w->options);
     w->turns = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
     w->store = pf_store_memory_open(w->image);
     assert_int_equal(pf_store_load(w->store, on_row, w, &err), 0);
+}
+
+void mw_row(struct mw *w, uint8_t table, const char *key, const char *json)
+{
+    struct pf_fb_builder b;
+    struct pf_master_event ev = {
+        .type = PF_MASTER_ROW,
+        .row = {.table = table, .key = {(const uint8_t *)key, (uint32_t)strlen(key)}}};
+
+    pf_fb_builder_init(&b, NULL);
+    if (json) {
+        ev.row.row = test_msg(&b, schema[table], json);
+    } else {
+        ev.row.is_del = true;
+    }
+    step(w, &ev);
+    pf_fb_builder_fini(&b);
+}
+
+void mw_masters(struct mw *w, const struct pf_master_view *at, uint32_t n)
+{
+    step(w, &(struct pf_master_event){.type = PF_MASTER_MASTERS, .masters = {at, n}});
+}
+
+void mw_elect(struct mw *w, bool is_stored)
+{
+    struct pf_master_event ev = {.type = PF_MASTER_ELECTED, .elected.is_stored = is_stored};
+
     ev.elected.incarnation = w->incarnation;
-    ev.elected.epoch = w->epoch + 1;
+    ev.elected.epoch = ++w->epoch;
     step(w, &ev);
     settle(w);
+}
+
+void mw_boot(struct mw *w)
+{
+    mw_standby(w);
+    mw_elect(w, false);
 }
 
 void mw_crash(struct mw *w)
@@ -467,6 +520,7 @@ void mw_agent(struct mw *w, uint64_t peer, const char *id, const char *resources
         "'resources':[%s],'attributes':[%s]},'address':'127.0.0.1:6%llu','runs_as_root':true,"
         "'version':'0.1'}}",
         (unsigned long long)peer, id, mw_res(w, resources), attributes, (unsigned long long)peer);
+    mw_expect(w, peer, "'request_id':1", "'is_reply':true", "AgentTasksWanted", NULL);
     mw_send(w, peer, "'body':{'AgentTasks':{'last':true}}");
     mw_expect(w, peer, "'request_id':1", "'is_reply':true", "AgentRegistered", id, NULL);
 }

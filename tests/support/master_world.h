@@ -20,6 +20,14 @@ struct pf_master *mw_core(struct mw *w);
 
 /* Makes the core, gives it the rows of the image, elects it with the next epoch. */
 void mw_boot(struct mw *w);
+/* The two halves of it: a standby with the rows of the image; then it leads with the next epoch.
+ * `is_stored`: it is kept elsewhere. */
+void mw_standby(struct mw *w);
+void mw_elect(struct mw *w, bool is_stored);
+/* A standby hears of a committed row (JSON of Row_Agent, Row_Framework), or that it is gone (NULL).
+ */
+void mw_row(struct mw *w, uint8_t table, const char *key, const char *json);
+void mw_masters(struct mw *w, const struct pf_master_view *at, uint32_t n);
 /* The process is gone: what is durable stays, links and all else go. */
 void mw_crash(struct mw *w);
 /* Holds batches back from now on: nothing becomes durable until mw_store_go. */
@@ -80,6 +88,9 @@ void mw_call(struct mw *w, uint64_t peer, const char *type, const char *fmt, ...
  */
 void mw_ask(struct mw *w, uint64_t peer, const char *type, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* The inbox of what the core wants of its daemon: "STEP_DOWN master-2", "EPOCH_SEEN 7". */
+#define MW_ACTS 0
 
 #define MW_A1 "00000000-0000-4000-8000-0000000000a1"
 #define MW_A2 "00000000-0000-4000-8000-0000000000a2"

@@ -41,7 +41,7 @@ static void test_agent_table(void **state)
         [M_AGENT_REGISTERING] = " registered disconnected ",
         [M_AGENT_REGISTERED] = " disconnected ",
         [M_AGENT_DISCONNECTED] = " registering unreachable ",
-        [M_AGENT_UNREACHABLE] = " registering ",
+        [M_AGENT_UNREACHABLE] = " registering recovered ",
     };
     (void)state;
     check_table(&pf_m_agent_table, expected);
