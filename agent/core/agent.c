@@ -11,6 +11,7 @@ static const char *own_text(const char *text)
 
 static void own_options(struct pf_agent_options *o)
 {
+    o->instance = own_text(o->instance);
     o->hostname = own_text(o->hostname);
     o->address = own_text(o->address);
     o->http_address = own_text(o->http_address);
@@ -44,6 +45,7 @@ struct pf_agent *pf_agent_create(const struct pf_agent_options *options)
     TAILQ_INIT(&a->live);
     TAILQ_INIT(&a->history);
     TAILQ_INIT(&a->idle);
+    TAILQ_INIT(&a->untold);
     a->register_at = AGENT_NEVER;
     pf_sm_init(&a->link, &ag_link_table, LINK_STANDBY, a->id, "created", &a->opt.tracer);
     return a;
@@ -53,7 +55,7 @@ static void free_options(struct pf_agent_options *o)
 {
     const char *const texts[] = {o->hostname,     o->address,    o->http_address, o->machine_id,
                                  o->boot_id,      o->attributes, o->work_dir,     o->isolation,
-                                 o->default_user, o->task_user};
+                                 o->default_user, o->task_user,  o->instance};
 
     for (size_t i = 0; i < PF_ARRAY_LEN(texts); i++) {
         pf_free((void *)(uintptr_t)texts[i]);
@@ -93,6 +95,7 @@ void pf_agent_destroy(struct pf_agent *a)
     pf_res_fini(&a->free);
     pf_free(a->launcher);
     pf_free(a->refusal);
+    pf_free(a->problem);
     pf_free(a->row_machine_id);
     pf_free(a->row_boot_id);
     free_options(&a->opt);
@@ -109,6 +112,8 @@ static void on_peer_up(struct pf_agent *a, const struct pf_agent_event *ev)
 
     c->peer = ev->peer;
     c->trusted = ev->peer_up.trusted;
+    c->is_operator =
+        Hello_kind(Envelope_body_as_Hello(Envelope__root(ev->peer_up.hello))) == PeerKind_OPERATOR;
     pf_map_put(&a->clients, &c->peer, sizeof c->peer, c);
 }
 
@@ -214,6 +219,11 @@ int64_t pf_agent_deadline(const struct pf_agent *a)
 const char *pf_agent_id(const struct pf_agent *a)
 {
     return a->booted ? a->id : "";
+}
+
+const char *pf_agent_problem(const struct pf_agent *a)
+{
+    return a->problem;
 }
 
 void pf_agent_stats(const struct pf_agent *a, struct pf_agent_stats *out)

@@ -13,11 +13,22 @@
 #include "common/fb/fb.h"
 #include "common/turn/turn.h"
 
+/* What the leader knows. Each launch taken (refused ones too) and each update made has a number, one
+ * more than the one before, from 1 at each start of the program (`instance`).
+ * AgentRegister.sequence is the number of the latest. AgentUpdate.sequence is the highest N such
+ * that all up to N was told to this leader: by the registration (numbers up to its `sequence`), or
+ * by an update sent since, this one included; a launch is told of by its first update. So a master
+ * keeps the greatest it heard, beginning with that of a registration, and whoever holds all that
+ * such a master held, and finds AgentRegister with this instance and sequence, knows every task of
+ * the agent without a list, if no command stands out: a launch without an update, a teardown sent
+ * since. When every update was sent, N is the agent's own number. */
+
 struct pf_agent;
 
 /* Copied by pf_agent_create. */
 struct pf_agent_options {
     uint64_t seed;
+    const char *instance;     /* uuid text, new at each start of the program */
     const char *hostname;
     const char *address;      /* native host:port told to others */
     const char *http_address;
@@ -150,6 +161,9 @@ int64_t pf_agent_deadline(const struct pf_agent *a); /* INT64_MAX = none */
 void pf_agent_check(const struct pf_agent *a);
 /* Uuid text of this agent, "" before BOOT. Borrowed. */
 const char *pf_agent_id(const struct pf_agent *a);
+/* What keeps it from registering until a person does something, NULL = nothing: every master that
+ * it is linked to serves another registry. Borrowed until the next step. */
+const char *pf_agent_problem(const struct pf_agent *a);
 
 struct pf_agent_stats {
     uint64_t n_tasks_live, n_tasks_ended, n_updates_pending;

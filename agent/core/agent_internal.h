@@ -36,10 +36,19 @@ enum kill_reason { KILL_NONE = 0, KILL_REQUEST = 1, KILL_TEARDOWN = 2, KILL_COMP
 /* How far a start went since this core exists. */
 enum start_phase { START_NONE = 0, START_SANDBOX, START_READY, START_SENT };
 
+/* Something that masters must hear of; told.c. */
+struct untold {
+    TAILQ_ENTRY(untold) link; /* agent.untold */
+    uint64_t number;          /* 0: the leader was told */
+};
+
+TAILQ_HEAD(untold_list, untold);
+
 /* One update of a task's stream; `status` is a TaskStatus. */
 struct update {
     TAILQ_ENTRY(update) link; /* task.updates */
     struct task *task;
+    struct untold untold;
     uint32_t number;
     int32_t state; /* TaskState */
     struct pf_uuid uuid;
@@ -54,7 +63,7 @@ struct framework {
     uint8_t *info; /* FrameworkInfo, NULL = never told */
     uint32_t info_len;
     uint32_t n_tasks; /* live ones */
-    uint64_t told;    /* agent.register_request that told its info */
+    uint64_t told;    /* agent.list_number of the list that told its info */
     bool stored;
     bool torn_down;              /* goes with its last task */
     bool wants_killing;          /* has TASK_KILLING_STATE */
@@ -97,6 +106,7 @@ struct task {
     int64_t resend_ms;                                  /* current back-off */
     struct pf_heap_node timer;                          /* the least of them */
     struct update_list updates;
+    struct untold untold; /* that it was taken: told with its first update */
     uint32_t next_update;
 };
 
@@ -116,7 +126,7 @@ struct master_link {
 
 struct client {
     uint64_t peer;
-    bool trusted;
+    bool trusted, is_operator;
 };
 
 struct pf_agent {
@@ -150,11 +160,15 @@ struct pf_agent {
     uint32_t n_links;
     uint64_t leader;   /* peer, 0 = none */
     struct pf_sm link; /* link_state */
-    uint64_t register_request;
+    uint64_t sequence, register_sequence; /* now; as the last registration said it */
+    struct untold_list untold;
+    uint64_t register_request, list_number;
     int64_t register_at;
     struct task *batch_next; /* next to tell while registering */
     bool batches_open;
     char *refusal;
+    struct pf_uuid foreign; /* last other incarnation while no master of ours is linked */
+    char *problem;          /* for people, NULL = none */
     struct pf_map clients;
 
     /* of the step */

@@ -127,13 +127,27 @@ void ag_updates_drop(struct pf_agent *a, struct task *t);
 void ag_on_acknowledge(struct pf_agent *a, struct AgentAcknowledge ack);
 void ag_updates_tell_gone(struct pf_agent *a, struct AgentKill kill, const struct task *past);
 
-/* master.c: links to masters, registration */
+/* told.c: numbers of what masters must hear of */
+void ag_told_count(struct pf_agent *a, struct untold *u);
+void ag_told(struct pf_agent *a, struct untold *u);
+void ag_told_until(struct pf_agent *a, uint64_t sequence);
+uint64_t ag_told_number(const struct pf_agent *a);
+void ag_told_check(const struct pf_agent *a);
+
+/* master.c: links to masters, whom to obey */
 void ag_on_master_up(struct pf_agent *a, const struct pf_agent_event *ev);
 bool ag_on_link_down(struct pf_agent *a, uint64_t peer);
 bool ag_on_link_message(struct pf_agent *a, struct Envelope env, uint64_t peer);
-void ag_link_deadline(struct pf_agent *a);
 const char *ag_link_leader(const struct pf_agent *a);
+/* NULL: done; else why not. */
+const char *ag_adopt(struct pf_agent *a, struct pf_uuid incarnation);
+
+/* register.c */
 bool ag_is_registered(const struct pf_agent *a);
+void ag_register(struct pf_agent *a, const char *why);
+void ag_register_stop(struct pf_agent *a, const char *why);
+void ag_on_register_answer(struct pf_agent *a, struct Envelope env);
+void ag_link_deadline(struct pf_agent *a);
 int64_t ag_link_next(const struct pf_agent *a);
 
 /* clients.c */

@@ -123,6 +123,7 @@ void pf_agent_check(const struct pf_agent *a)
         return;
     }
     pf_heap_check(&a->timers);
+    ag_told_check(a);
     check_tasks(a);
     check_history(a);
     check_frameworks(a);

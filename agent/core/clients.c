@@ -107,6 +107,9 @@ static void write_stdin(struct pf_agent *a, const struct request *r)
 
 static const char *status_text(const struct pf_agent *a)
 {
+    if (a->problem) {
+        return a->problem;
+    }
     if (a->refusal) {
         return a->refusal;
     }
@@ -139,6 +142,26 @@ static void tell_status(struct pf_agent *a, const struct request *r)
     ag_reply_body(a, r->client->peer, r->id, b, Body_AgentStatus, body);
 }
 
+static void adopt(struct pf_agent *a, const struct request *r)
+{
+    struct AgentAdopt call = Envelope_body_as_AgentAdopt(r->env);
+    struct pf_uuid incarnation;
+
+    if (!is_trusted(a, r)) {
+        return;
+    }
+    if (!r->client->is_operator) {
+        a->n_bad++;
+        refuse(a, r, ReplyCode_FORBIDDEN, "only an operator may do this");
+    } else if (!ag_uuid_of(AgentAdopt_incarnation(call), &incarnation) ||
+               pf_uuid_is_nil(incarnation)) {
+        refuse(a, r, ReplyCode_BAD_REQUEST, "an incarnation is a uuid");
+    } else {
+        const char *why = ag_adopt(a, incarnation);
+        refuse(a, r, why ? ReplyCode_CONFLICT : ReplyCode_OK, why);
+    }
+}
+
 static const struct {
     enum Body type;
     void (*run)(struct pf_agent *a, const struct request *r);
@@ -146,6 +169,7 @@ static const struct {
     {Body_ReadFile, read_file},
     {Body_WriteStdin, write_stdin},
     {Body_AgentStatusCall, tell_status},
+    {Body_AgentAdopt, adopt},
 };
 
 void ag_on_client_message(struct pf_agent *a, struct Envelope env, const struct client *c)

@@ -80,6 +80,7 @@ static void launch_one(struct pf_agent *a, struct framework *fw, struct AgentLau
         ag_row_put_framework(a, fw);
     }
     a->n_launches++;
+    ag_told_count(a, &t->untold);
     if (r) {
         launch_refuse(a, t, task, r);
     } else {

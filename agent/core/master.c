@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Links to masters. The agent obeys the leader with the highest epoch of its incarnation, and has
- * stored that pair before it says so; older ones are told and left. It registers with all its tasks
- * in batches, and asks again after a refusal. */
+ * stored that pair before it says so; older ones are told and left. A leader of another incarnation
+ * is refused until an operator has the agent adopt that. */
 #include "agent/core/calls_internal.h"
 
 #include "common/base/alloc.h"
-
-bool ag_is_registered(const struct pf_agent *a)
-{
-    return a->link.state == LINK_REGISTERED;
-}
 
 static struct master_link *link_of(struct pf_agent *a, uint64_t peer)
 {
@@ -31,110 +26,45 @@ const char *ag_link_leader(const struct pf_agent *a)
     return "";
 }
 
-static void link_move(struct pf_agent *a, enum link_state state, const char *why)
-{
-    pf_sm_move(&a->link, state, a->id, why, &a->opt.tracer);
-}
-
-static struct pf_ref put_agent_info(struct pf_agent *a, struct pf_fb_builder *b)
-{
-    struct pf_arena *arena = pf_turn_arena(a->turn);
-
-    return AgentInfo__put(
-        b, &(struct AgentInfo__args){
-               .hostname = pf_str(a->opt.hostname),
-               .port = PF_OPT(a->opt.http_port),
-               .resources = ag_put_resources(b, arena, &a->total),
-               .attributes = ag_put_attributes(b, arena, a->opt.attributes),
-               .id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)}),
-           });
-}
-
-static void send_register(struct pf_agent *a)
-{
-    struct pf_fb_builder *b = pf_turn_builder(a->turn);
-    struct pf_ref body =
-        AgentRegister__put(b, &(struct AgentRegister__args){
-                                  .info = put_agent_info(a, b),
-                                  .address = pf_str(a->opt.address),
-                                  .http_address = pf_str(a->opt.http_address),
-                                  .pid = a->opt.pid,
-                                  .version = PF_STR(PF_VERSION),
-                                  .incarnation = {a->incarnation.b, sizeof a->incarnation.b},
-                                  .epoch = a->epoch,
-                                  .n_tasks = a->n_live,
-                                  .isolation = pf_str(a->opt.isolation),
-                                  .allows_any_user = a->opt.allow_any_user,
-                                  .task_user = pf_str(a->opt.task_user),
-                                  .runs_as_root = a->opt.runs_as_root,
-                              });
-
-    ag_send(a, a->leader, b, Body_AgentRegister, body, ++a->register_request);
-}
-
-enum { BATCH_TASKS_MAX = 1024 };
-
-/* One batch: tasks from batch_next on, each framework before the first of its tasks. */
-static void send_batch(struct pf_agent *a)
-{
-    struct pf_fb_builder *b = pf_turn_builder(a->turn);
-    struct pf_arena *arena = pf_turn_arena(a->turn);
-    struct pf_ref *tasks = pf_arena_alloc(arena, BATCH_TASKS_MAX * sizeof *tasks);
-    struct pf_ref *frameworks = pf_arena_alloc(arena, BATCH_TASKS_MAX * sizeof *frameworks);
-    uint32_t n_tasks = 0, n_frameworks = 0;
-
-    while (a->batch_next && n_tasks < BATCH_TASKS_MAX && b->used < AGENT_BATCH_BYTES) {
-        struct task *t = a->batch_next;
-        if (t->fw->told != a->register_request) {
-            t->fw->told = a->register_request;
-            frameworks[n_frameworks++] =
-                AgentFramework__put(b, &(struct AgentFramework__args){
-                                           .framework_id = pf_str(t->fw->id),
-                                           .info = {t->fw->info, t->fw->info_len},
-                                       });
-        }
-        tasks[n_tasks++] = ag_summary_put(a, b, t);
-        a->batch_next = TAILQ_NEXT(t, link);
-    }
-    a->batches_open = a->batch_next != NULL;
-    struct pf_ref body = AgentTasks__put(b, &(struct AgentTasks__args){
-                                                .frameworks = {frameworks, n_frameworks},
-                                                .tasks = {tasks, n_tasks},
-                                                .last = !a->batches_open,
-                                            });
-
-    ag_send(a, a->leader, b, Body_AgentTasks, body, 0);
-}
-
-/* Infos of frameworks without a task will come again with their next launch. */
-static void drop_idle_frameworks(struct pf_agent *a)
-{
-    while (!TAILQ_EMPTY(&a->idle)) {
-        ag_framework_free(a, TAILQ_FIRST(&a->idle));
-    }
-}
-
-static void register_with_leader(struct pf_agent *a, const char *why)
-{
-    link_move(a, LINK_REGISTERING, why);
-    PF_FREE(a->refusal);
-    drop_idle_frameworks(a);
-    send_register(a);
-    a->batch_next = TAILQ_FIRST(&a->live);
-    send_batch(a);
-    a->register_at = a->now_ms + AGENT_REGISTER_MS;
-}
-
 static void leave_leader(struct pf_agent *a, const char *why)
 {
     if (a->leader == 0) {
         return;
     }
     a->leader = 0;
-    a->batches_open = false;
-    a->batch_next = NULL;
-    a->register_at = AGENT_NEVER;
-    link_move(a, LINK_STANDBY, why);
+    ag_register_stop(a, why);
+}
+
+/* Every link is to another registry's master: a person must say whether that is meant. */
+static void set_problem(struct pf_agent *a)
+{
+    char own[PF_UUID_TEXT_LEN + 1], foreign[PF_UUID_TEXT_LEN + 1];
+    bool is_served = pf_uuid_is_nil(a->incarnation);
+
+    PF_FREE(a->problem);
+    for (uint32_t i = 0; i < a->n_links; i++) {
+        const struct master_link *l = &a->links[i];
+        if (pf_uuid_eq(l->incarnation, a->incarnation)) {
+            is_served = true;
+        } else if (!pf_uuid_is_nil(l->incarnation)) {
+            a->foreign = l->incarnation;
+        }
+    }
+    if (is_served) {
+        a->foreign = (struct pf_uuid){{0}};
+    }
+    if (pf_uuid_is_nil(a->foreign)) {
+        return;
+    }
+    pf_uuid_format(a->incarnation, own);
+    pf_uuid_format(a->foreign, foreign);
+    struct pf_str text = pf_arena_printf(
+        pf_turn_arena(a->turn),
+        "every master that answers serves registry %s, this agent belongs to registry %s; if that "
+        "is meant: proffer adopt %s --address %s",
+        foreign, own, a->id, a->opt.address);
+
+    a->problem = pf_strndup(text.at, text.len);
 }
 
 static bool may_obey(const struct pf_agent *a, const struct master_link *l)
@@ -181,7 +111,7 @@ static void choose_leader(struct pf_agent *a, bool changed)
     }
     leave_leader(a, "new leader");
     a->leader = best->peer;
-    register_with_leader(a, "leader");
+    ag_register(a, "leader");
 }
 
 static void link_learn(struct pf_agent *a, struct master_link *l, struct Welcome w)
@@ -196,6 +126,7 @@ static void link_learn(struct pf_agent *a, struct master_link *l, struct Welcome
     (void)ag_uuid_of(Welcome_incarnation(w), &l->incarnation);
     pf_free(l->instance);
     l->instance = pf_strndup(instance.at, instance.len);
+    set_problem(a);
     if (!l->leads || !may_obey(a, l)) {
         if (l->peer == a->leader) {
             leave_leader(a, "it leads no more");
@@ -207,6 +138,21 @@ static void link_learn(struct pf_agent *a, struct master_link *l, struct Welcome
         return;
     }
     choose_leader(a, l->peer == a->leader && (!was_leading || l->epoch != old_epoch));
+}
+
+const char *ag_adopt(struct pf_agent *a, struct pf_uuid incarnation)
+{
+    if (pf_uuid_eq(incarnation, a->incarnation)) {
+        return "the agent belongs to that registry already";
+    }
+    leave_leader(a, "adopted by another registry");
+    a->incarnation = incarnation;
+    a->epoch = 0;
+    a->foreign = (struct pf_uuid){{0}};
+    set_problem(a);
+    ag_row_put_identity(a);
+    choose_leader(a, false);
+    return NULL;
 }
 
 void ag_on_master_up(struct pf_agent *a, const struct pf_agent_event *ev)
@@ -234,57 +180,12 @@ bool ag_on_link_down(struct pf_agent *a, uint64_t peer)
     }
     pf_free(l->instance);
     *l = a->links[--a->n_links];
+    set_problem(a);
     if (a->leader == peer) {
         leave_leader(a, "link down");
     }
     choose_leader(a, false);
     return true;
-}
-
-static void registered(struct pf_agent *a)
-{
-    struct task *t = NULL;
-
-    if (a->link.state != LINK_REGISTERING || a->batches_open) {
-        a->n_bad++;
-        return;
-    }
-    link_move(a, LINK_REGISTERED, "accepted");
-    a->register_at = AGENT_NEVER;
-    TAILQ_FOREACH(t, &a->live, link)
-    {
-        if (!TAILQ_EMPTY(&t->updates)) {
-            t->resend_ms = a->opt.resend_ms;
-            t->resend_at = a->now_ms;
-            ag_task_rearm(a, t);
-        }
-    }
-}
-
-static void register_refused(struct pf_agent *a, struct Envelope env)
-{
-    struct pf_str text = Envelope_text(env);
-
-    pf_free(a->refusal);
-    a->refusal = pf_strndup(text.at, text.len);
-    a->batches_open = false;
-    a->batch_next = NULL;
-    link_move(a, LINK_REFUSED, a->refusal);
-    a->register_at = a->now_ms + AGENT_REFUSED_MS;
-}
-
-static void on_register_answer(struct pf_agent *a, struct Envelope env)
-{
-    if (a->link.state != LINK_REGISTERING || Envelope_request_id(env) != a->register_request) {
-        return; /* to an earlier question */
-    }
-    if (Envelope_code(env) == ReplyCode_OK || Envelope_code(env) == ReplyCode_ACCEPTED) {
-        if (Envelope_body_type(env) == Body_AgentRegistered) {
-            registered(a);
-        }
-    } else {
-        register_refused(a, env);
-    }
 }
 
 static bool is_of_leader(const struct pf_agent *a, struct Envelope env)
@@ -351,7 +252,8 @@ bool ag_on_link_message(struct pf_agent *a, struct Envelope env, uint64_t peer)
 {
     struct master_link *l = link_of(a, peer);
     enum Body type = Envelope_body_type(env);
-    bool is_answer = type == Body_AgentRegistered || type == Body_Reply;
+    bool is_answer =
+        type == Body_AgentRegistered || type == Body_AgentTasksWanted || type == Body_Reply;
 
     if (!l) {
         return false;
@@ -365,7 +267,7 @@ bool ag_on_link_message(struct pf_agent *a, struct Envelope env, uint64_t peer)
     } else if (peer != a->leader) {
         refuse_command(a, peer, env, ReplyCode_CONFLICT, PF_STR("The agent obeys another master"));
     } else if (is_answer) {
-        on_register_answer(a, env);
+        ag_on_register_answer(a, env);
     } else if (!ag_is_registered(a) || !is_of_leader(a, env)) {
         refuse_command(a, peer, env, ReplyCode_CONFLICT,
                        PF_STR("The agent is not registered in this epoch"));
@@ -375,18 +277,4 @@ bool ag_on_link_message(struct pf_agent *a, struct Envelope env, uint64_t peer)
         ag_reply(a, peer, Envelope_request_id(env), ReplyCode_OK, (struct pf_str){NULL, 0});
     }
     return true;
-}
-
-int64_t ag_link_next(const struct pf_agent *a)
-{
-    return a->batches_open ? a->now_ms : a->register_at;
-}
-
-void ag_link_deadline(struct pf_agent *a)
-{
-    if (a->batches_open) {
-        send_batch(a);
-    } else if (a->leader != 0 && a->now_ms >= a->register_at) {
-        register_with_leader(a, "again");
-    }
 }

@@ -229,6 +229,7 @@ void ag_task_retire(struct pf_agent *a, struct task *t)
     if (a->batch_next == t) {
         a->batch_next = TAILQ_NEXT(t, link);
     }
+    ag_told(a, &t->untold);
     ag_framework_leave(a, t);
     ag_task_drop_info(t);
     PF_FREE(t->summary);
@@ -266,6 +267,7 @@ void ag_task_free(struct pf_agent *a, struct task *t)
         TAILQ_REMOVE(&t->updates, u, link);
         (void)pf_map_del(&a->by_update, u->uuid.b, sizeof u->uuid.b);
         a->n_updates--;
+        ag_told(a, &u->untold);
         pf_free(u);
     }
     if (t->fw) {
@@ -278,6 +280,7 @@ void ag_task_free(struct pf_agent *a, struct task *t)
         TAILQ_REMOVE(&a->live, t, link);
         a->n_live--;
     }
+    ag_told(a, &t->untold);
     pf_heap_remove(&a->timers, &t->timer);
     (void)pf_map_del(&a->by_launch, t->launch.b, sizeof t->launch.b);
     if (t->name && pf_map_get(&a->by_name, t->name, name_len(t)) == t) {

@@ -16,6 +16,7 @@ static void send_update(struct pf_agent *a, struct pf_bytes status, struct pf_st
                                                  .latest_state = PF_OPT(latest),
                                                  .started_ms = t ? t->started_ms : 0,
                                                  .finished_ms = t ? t->finished_ms : 0,
+                                                 .sequence = ag_told_number(a),
                                              });
 
     ag_send(a, a->leader, b, Body_AgentUpdate, body, 0);
@@ -24,12 +25,15 @@ static void send_update(struct pf_agent *a, struct pf_bytes status, struct pf_st
 /* Sends the first of the stream, if somebody listens, and sets its next time. */
 void ag_update_send_head(struct pf_agent *a, struct task *t)
 {
-    const struct update *u = TAILQ_FIRST(&t->updates);
+    struct update *u = TAILQ_FIRST(&t->updates);
 
     if (!u || !ag_is_registered(a)) {
         return;
     }
     const struct update *last = TAILQ_LAST(&t->updates, update_list);
+
+    ag_told(a, &t->untold);
+    ag_told(a, &u->untold);
 
     send_update(a, (struct pf_bytes){u->status, u->len}, ag_task_framework_id(t),
                 (struct pf_bytes){t->launch.b, sizeof t->launch.b}, t, (enum TaskState)last->state);
@@ -110,8 +114,11 @@ void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state, con
     bool is_first = TAILQ_EMPTY(&t->updates);
     struct pf_msg status = build_status(a, t, state, e, &uuid);
 
-    ag_row_put_update(
-        a, update_enqueue(a, t, t->next_update, uuid, (int32_t)state, pf_msg_bytes(status)));
+    struct update *u =
+        update_enqueue(a, t, t->next_update, uuid, (int32_t)state, pf_msg_bytes(status));
+
+    ag_told_count(a, &u->untold);
+    ag_row_put_update(a, u);
     if (is_first) {
         t->resend_ms = a->opt.resend_ms;
         ag_update_send_head(a, t);
@@ -140,6 +147,7 @@ static void update_forget(struct pf_agent *a, struct update *u)
     TAILQ_REMOVE(&t->updates, u, link);
     (void)pf_map_del(&a->by_update, u->uuid.b, sizeof u->uuid.b);
     a->n_updates--;
+    ag_told(a, &u->untold);
     ag_row_del_update(a, u);
     pf_free(u);
 }

@@ -44,6 +44,22 @@ static void tell_ready(struct agentd *d)
     pf_ready_tell((int)d->o->ready_fd, d->native_address, d->http_address);
 }
 
+/* Says what only a person can mend, once. */
+static void log_problem(struct agentd *d)
+{
+    const char *problem = pf_agent_problem(d->core);
+
+    if (strcmp(problem != NULL ? problem : "", d->problem != NULL ? d->problem : "") == 0) {
+        return;
+    }
+    pf_free(d->problem);
+    d->problem = problem != NULL ? pf_strdup(problem) : NULL;
+    if (problem != NULL) {
+        pf_log(PF_LOG_ERROR, "no master to obey", "agent=%s why=\"%s\"", pf_agent_id(d->core),
+               problem);
+    }
+}
+
 /* Asked last in every turn: what was said to the launcher leaves at once. */
 static int64_t engine_deadline(void *ctx)
 {
@@ -53,6 +69,7 @@ static int64_t engine_deadline(void *ctx)
         pf_launcher_link_flush(d->launcher);
     }
     tell_ready(d);
+    log_problem(d);
     return pf_agent_deadline(d->core);
 }
 
@@ -211,6 +228,7 @@ static int make_core(struct agentd *d, struct pf_err *err)
         return rc;
     }
     const struct pf_agent_options ao = {
+        .instance = d->instance,
         .seed = pf_random_u64(),
         .hostname = d->hostname,
         .address = d->told_native,
@@ -412,6 +430,7 @@ static void agentd_fini(struct agentd *d)
     pf_free(d->work_dir);
     pf_free(d->state_dir);
     pf_free(d->run_dir);
+    pf_free(d->problem);
 }
 
 int pf_agentd_run(const struct pf_agentd_options *options, struct pf_err *err)

@@ -198,7 +198,7 @@ static const char *http_health(void *ctx)
 {
     struct agentd *d = ctx;
 
-    return pf_launcher_link_is_up(d->launcher) ? NULL : "there is no launcher";
+    return pf_launcher_link_is_up(d->launcher) ? pf_agent_problem(d->core) : "there is no launcher";
 }
 
 static void http_metrics(void *ctx, struct pf_buf *out)

@@ -46,6 +46,7 @@ struct agentd {
     char told_native[PF_ADDRESS_MAX + 256], told_http[PF_ADDRESS_MAX + 256];
     char *work_dir, *state_dir, *run_dir; /* absolute */
     struct pf_fb_builder builder;         /* of processes that failed here */
+    char *problem;                        /* as it was logged, NULL = none */
     bool is_ending;                       /* by a signal */
     struct pf_err failure;                /* ends the process */
 };

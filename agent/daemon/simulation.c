@@ -46,15 +46,9 @@ static void timer_fire(struct sim_timer *t)
     struct pf_agent_event ev = {.type = PF_AGENT_DEADLINE};
 
     switch (t->kind) {
-    case SIM_TIMER_LINK:
-        sim_link_connect(PF_CONTAINER(t, struct sim_agent, link));
-        break;
-    case SIM_TIMER_CORE:
-        sim_agent_step(PF_CONTAINER(t, struct sim_agent, deadline), &ev);
-        break;
-    case SIM_TIMER_PROCESS:
-        sim_process_end(PF_CONTAINER(t, struct sim_process, end));
-        break;
+    case SIM_TIMER_LINK: sim_link_connect(PF_CONTAINER(t, struct sim_agent, link)); break;
+    case SIM_TIMER_CORE: sim_agent_step(PF_CONTAINER(t, struct sim_agent, deadline), &ev); break;
+    case SIM_TIMER_PROCESS: sim_process_end(PF_CONTAINER(t, struct sim_process, end)); break;
     }
 }
 
@@ -104,15 +98,9 @@ static bool agent_store(struct sim_agent *a)
 static void agent_carry_out(struct sim_agent *a, const struct pf_effect *e)
 {
     switch (e->kind) {
-    case PF_EFFECT_SEND:
-        pf_peer_send(a->sim->net, e->peer, e->message);
-        break;
-    case PF_EFFECT_CLOSE:
-        pf_peer_close(a->sim->net, e->peer, true);
-        break;
-    case PF_EFFECT_ACT:
-        sim_act(a, e->act, e->data);
-        break;
+    case PF_EFFECT_SEND: pf_peer_send(a->sim->net, e->peer, e->message); break;
+    case PF_EFFECT_CLOSE: pf_peer_close(a->sim->net, e->peer, true); break;
+    case PF_EFFECT_ACT: sim_act(a, e->act, e->data); break;
     }
 }
 
@@ -176,8 +164,11 @@ static struct pf_agent *agent_core(struct sim_agent *a)
     pf_buf_printf(&hostname, "%s-%u", s->hostname, i);
     pf_buf_printf(&attributes, "sim:true;rack:r%u%s%s", i % 10, s->attributes[0] != '\0' ? ";" : "",
                   s->attributes);
+    char instance[PF_UUID_TEXT_LEN + 1];
+    pf_uuid_format(pf_uuid_random(&s->rng), instance);
     const struct pf_agent_options o = {
         .seed = pf_rng_next(&s->rng),
+        .instance = instance,
         .hostname = pf_buf_cstr(&hostname),
         .address = s->address,
         .http_address = s->http_address,

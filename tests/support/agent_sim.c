@@ -20,6 +20,7 @@ struct agent_sim *agent_sim_create(void)
         pf_res_parse(PF_STR("cpus:4;mem:4096;disk:10000;ports:[31000-31009]"), &s->total, &err), 0);
     s->options = (struct pf_agent_options){
         .seed = 7,
+        .instance = s->instance,
         .hostname = "h1",
         .address = "127.0.0.1:5056",
         .http_address = "127.0.0.1:5051",
@@ -116,6 +117,7 @@ void agent_sim_start(struct agent_sim *s)
     assert_null(s->core);
     s->crashed = false;
     s->options.seed++;
+    (void)snprintf(s->instance, sizeof s->instance, "instance%u", ++s->n_lives);
     s->core = pf_agent_create(&s->options);
     s->turns = pf_turns_create(1 << 20, 1);
     s->store = pf_store_memory_open(s->image);

@@ -46,6 +46,8 @@ struct agent_sim {
     struct pf_store_image *image;
     struct pf_store *store;
     int64_t now_ms, wall_ms;
+    char instance[32];
+    uint32_t n_lives;
 
     struct pf_ptrs queue; /* of struct sim_event */
     uint32_t events_per_turn;
@@ -61,7 +63,10 @@ struct agent_sim {
     uint64_t epoch;
     struct pf_uuid incarnation;
     uint64_t register_request;
-    uint32_t n_registrations;
+    uint32_t n_registrations, n_lists;
+    /* What the leader heard last: a registration with these needs no list. */
+    char heard_instance[32];
+    uint64_t heard_sequence, heard_peer;
     struct pf_ptrs told;
     struct pf_buf registered; /* names and states of the tasks told by the last registration */
 
@@ -88,6 +93,12 @@ void agent_sim_pass(struct agent_sim *s, int64_t ms);
 
 void agent_sim_master_up(struct agent_sim *s, uint64_t epoch);
 void agent_sim_foreign_master_up(struct agent_sim *s, uint64_t epoch);
+/* A peer of `role` ("LEADER", "STANDBY") whose Welcome says so; queued. `is_again`: on a link that
+ * stands. Incarnation as base64. */
+void agent_sim_welcome(struct agent_sim *s, uint64_t peer, const char *role, const char *incarnation,
+                       uint64_t epoch, bool is_again);
+#define SIM_OURS    "q6urq6urq6urq6urq6urqw=="
+#define SIM_FOREIGN "AQEBAQEBAQEBAQEBAQEBAQ=="
 void agent_sim_master_down(struct agent_sim *s);
 /* Envelope bodies as JSON, {'AgentLaunch': {...}}, with the incarnation and epoch of the master. */
 void agent_sim_say(struct agent_sim *s, const char *body);
@@ -95,7 +106,8 @@ void agent_sim_say_as(struct agent_sim *s, uint64_t peer, uint64_t request_id, u
                       const char *body);
 /* The master's answer to the last registration, queued. */
 void agent_sim_answer(struct agent_sim *s, const char *code, const char *body);
-void agent_sim_client_up(struct agent_sim *s, uint64_t peer, bool trusted);
+void agent_sim_client_up(struct agent_sim *s, uint64_t peer, bool trusted); /* an operator */
+void agent_sim_scheduler_up(struct agent_sim *s, uint64_t peer);            /* a trusted one */
 /* Launches with the uuid whose bytes are all `n`: `command` is a CommandInfo. */
 void agent_sim_launch(struct agent_sim *s, const char *framework_id, const char *task_id, uint8_t n,
                       const char *command);

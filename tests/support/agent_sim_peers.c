@@ -225,30 +225,31 @@ static void push_envelope(struct agent_sim *s, enum pf_agent_event_type type, ui
 
 /* --- master --- */
 
-void agent_sim_master_up(struct agent_sim *s, uint64_t epoch)
+void agent_sim_welcome(struct agent_sim *s, uint64_t peer, const char *role,
+                       const char *incarnation, uint64_t epoch, bool is_again)
 {
     char body[200];
 
+    (void)snprintf(body, sizeof body,
+                   "{'Welcome': {'kind': 'MASTER', 'role': '%s', 'instance': 'i%llu', "
+                   "'incarnation': '%s', 'epoch': %llu}}",
+                   role, (unsigned long long)(peer - SIM_MASTER), incarnation,
+                   (unsigned long long)epoch);
+    push_envelope(s, is_again ? PF_AGENT_MESSAGE : PF_AGENT_PEER_UP, peer, "", epoch, body);
+}
+
+void agent_sim_master_up(struct agent_sim *s, uint64_t epoch)
+{
     s->master_up = true;
     s->epoch = epoch;
-    (void)snprintf(body, sizeof body,
-                   "{'Welcome': {'kind': 'MASTER', 'role': 'LEADER', 'instance': 'i%llu', "
-                   "'incarnation': 'q6urq6urq6urq6urq6urqw==', 'epoch': %llu}}",
-                   (unsigned long long)epoch, (unsigned long long)epoch);
-    push_envelope(s, PF_AGENT_PEER_UP, SIM_MASTER + epoch, "", epoch, body);
+    agent_sim_welcome(s, SIM_MASTER + epoch, "LEADER", SIM_OURS, epoch, false);
     agent_sim_run(s);
 }
 
 /* A leader of another registry. */
 void agent_sim_foreign_master_up(struct agent_sim *s, uint64_t epoch)
 {
-    char body[200];
-
-    (void)snprintf(body, sizeof body,
-                   "{'Welcome': {'kind': 'MASTER', 'role': 'LEADER', 'instance': 'x', "
-                   "'incarnation': 'AQEBAQEBAQEBAQEBAQEBAQ==', 'epoch': %llu}}",
-                   (unsigned long long)epoch);
-    push_envelope(s, PF_AGENT_PEER_UP, SIM_MASTER + epoch, "", epoch, body);
+    agent_sim_welcome(s, SIM_MASTER + epoch, "LEADER", SIM_FOREIGN, epoch, false);
     agent_sim_run(s);
 }
 
@@ -282,6 +283,13 @@ void agent_sim_client_up(struct agent_sim *s, uint64_t peer, bool trusted)
     agent_sim_run(s);
 }
 
+void agent_sim_scheduler_up(struct agent_sim *s, uint64_t peer)
+{
+    push_envelope(s, PF_AGENT_PEER_UP, peer, "", 0, "{'Hello': {'kind': 'SCHEDULER'}}");
+    ((struct sim_event *)s->queue.at[s->queue.len - 1])->trusted = true;
+    agent_sim_run(s);
+}
+
 void agent_sim_answer(struct agent_sim *s, const char *code, const char *body)
 {
     char fields[160];
@@ -289,7 +297,7 @@ void agent_sim_answer(struct agent_sim *s, const char *code, const char *body)
     (void)snprintf(fields, sizeof fields,
                    ", 'request_id': %llu, 'is_reply': true, 'code': '%s', 'text': 'because'",
                    (unsigned long long)s->register_request, code);
-    push_envelope(s, PF_AGENT_MESSAGE, SIM_MASTER + s->epoch, fields, s->epoch, body);
+    push_envelope(s, PF_AGENT_MESSAGE, s->heard_peer, fields, s->epoch, body);
 }
 
 static void base64_uuid(uint8_t n, char out[25])
@@ -444,6 +452,9 @@ static void master_hears_update(struct agent_sim *s, uint64_t peer, struct Agent
     memcpy(id.b, launch.at, 16);
     check_stored(s, uuid);
     told_add(s, u, id);
+    if (AgentUpdate_sequence(u) > s->heard_sequence) {
+        s->heard_sequence = AgentUpdate_sequence(u);
+    }
     if (!s->acknowledges) {
         return;
     }
@@ -481,11 +492,36 @@ static void master_hears_tasks(struct agent_sim *s, struct AgentTasks batch)
     }
 }
 
+/* As a master that keeps what it hears: a list is wanted unless nothing is new. */
+static void master_hears_register(struct agent_sim *s, uint64_t peer, struct Envelope env)
+{
+    struct AgentRegister r = Envelope_body_as_AgentRegister(env);
+    bool is_known = pf_str_is(AgentRegister_instance(r), s->heard_instance) &&
+                    AgentRegister_sequence(r) == s->heard_sequence;
+
+    s->register_request = Envelope_request_id(env);
+    s->heard_peer = peer;
+    if (!s->registers) {
+        return;
+    }
+    if (is_known) {
+        s->n_registrations++;
+        agent_sim_answer(s, "OK", "{'AgentRegistered': {'agent_id': 'x'}}");
+        return;
+    }
+    struct pf_str instance = AgentRegister_instance(r);
+
+    (void)snprintf(s->heard_instance, sizeof s->heard_instance, "%.*s", PF_STR_ARG(instance));
+    s->heard_sequence = AgentRegister_sequence(r);
+    s->n_lists++;
+    pf_buf_clear(&s->registered);
+    agent_sim_answer(s, "OK", "{'AgentTasksWanted': {}}");
+}
+
 static void master_hears(struct agent_sim *s, uint64_t peer, struct Envelope env)
 {
     if (Envelope_body_type(env) == Body_AgentRegister) {
-        s->register_request = Envelope_request_id(env);
-        pf_buf_clear(&s->registered);
+        master_hears_register(s, peer, env);
     } else if (Envelope_body_type(env) == Body_AgentTasks) {
         master_hears_tasks(s, Envelope_body_as_AgentTasks(env));
     } else if (Envelope_body_type(env) == Body_AgentUpdate) {

@@ -96,7 +96,7 @@ static void master_down(void *ctx, uint64_t peer, const struct pf_err *why)
     pf_free(l);
 }
 
-static void on_register(struct link *l, struct Envelope e)
+static void on_register(struct world *w, struct link *l, struct Envelope e)
 {
     struct AgentInfo info = AgentRegister_info(Envelope_body_as_AgentRegister(e));
     assert_true(pf_str_is(AgentID_value(AgentInfo_id(info)), l->id));
@@ -116,6 +116,9 @@ static void on_register(struct link *l, struct Envelope e)
     }
     l->register_request = Envelope_request_id(e);
     l->n_tasks_told = 0;
+    pf_fb_builder_reset(&w->b);
+    struct pf_ref body = AgentTasksWanted__put(&w->b, &(struct AgentTasksWanted__args){0});
+    master_send(w, l->peer, Body_AgentTasksWanted, body, l->register_request);
 }
 
 static void on_tasks(struct world *w, struct link *l, struct AgentTasks tasks)
@@ -169,7 +172,7 @@ static void master_message(void *ctx, uint64_t peer, struct pf_msg msg)
     struct Envelope e = Envelope__root(msg);
     switch (Envelope_body_type(e)) {
     case Body_AgentRegister:
-        on_register(l, e);
+        on_register(w, l, e);
         break;
     case Body_AgentTasks:
         on_tasks(w, l, Envelope_body_as_AgentTasks(e));

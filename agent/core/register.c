@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Registration with the leader: who this agent is and how much it has to tell (AgentRegister); its
+ * tasks in batches only if the leader asks for them; again after a refusal or without an answer. */
+#include "agent/core/calls_internal.h"
+
+#include "common/base/alloc.h"
+
+bool ag_is_registered(const struct pf_agent *a)
+{
+    return a->link.state == LINK_REGISTERED;
+}
+
+static void link_move(struct pf_agent *a, enum link_state state, const char *why)
+{
+    pf_sm_move(&a->link, state, a->id, why, &a->opt.tracer);
+}
+
+static struct pf_ref put_agent_info(struct pf_agent *a, struct pf_fb_builder *b)
+{
+    struct pf_arena *arena = pf_turn_arena(a->turn);
+
+    return AgentInfo__put(
+        b, &(struct AgentInfo__args){
+               .hostname = pf_str(a->opt.hostname),
+               .port = PF_OPT(a->opt.http_port),
+               .resources = ag_put_resources(b, arena, &a->total),
+               .attributes = ag_put_attributes(b, arena, a->opt.attributes),
+               .id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)}),
+           });
+}
+
+static void send_register(struct pf_agent *a)
+{
+    struct pf_fb_builder *b = pf_turn_builder(a->turn);
+    struct pf_ref body =
+        AgentRegister__put(b, &(struct AgentRegister__args){
+                                  .info = put_agent_info(a, b),
+                                  .address = pf_str(a->opt.address),
+                                  .http_address = pf_str(a->opt.http_address),
+                                  .pid = a->opt.pid,
+                                  .version = PF_STR(PF_VERSION),
+                                  .incarnation = {a->incarnation.b, sizeof a->incarnation.b},
+                                  .epoch = a->epoch,
+                                  .n_tasks = a->n_live,
+                                  .isolation = pf_str(a->opt.isolation),
+                                  .allows_any_user = a->opt.allow_any_user,
+                                  .task_user = pf_str(a->opt.task_user),
+                                  .runs_as_root = a->opt.runs_as_root,
+                                  .instance = pf_str(a->opt.instance),
+                                  .sequence = a->sequence,
+                              });
+
+    a->register_sequence = a->sequence;
+    ag_send(a, a->leader, b, Body_AgentRegister, body, ++a->register_request);
+}
+
+enum { BATCH_TASKS_MAX = 1024 };
+
+/* One batch: tasks from batch_next on, each framework before the first of its tasks. */
+static void send_batch(struct pf_agent *a)
+{
+    struct pf_fb_builder *b = pf_turn_builder(a->turn);
+    struct pf_arena *arena = pf_turn_arena(a->turn);
+    struct pf_ref *tasks = pf_arena_alloc(arena, BATCH_TASKS_MAX * sizeof *tasks);
+    struct pf_ref *frameworks = pf_arena_alloc(arena, BATCH_TASKS_MAX * sizeof *frameworks);
+    uint32_t n_tasks = 0, n_frameworks = 0;
+
+    while (a->batch_next && n_tasks < BATCH_TASKS_MAX && b->used < AGENT_BATCH_BYTES) {
+        struct task *t = a->batch_next;
+        if (t->fw->told != a->list_number) {
+            t->fw->told = a->list_number;
+            frameworks[n_frameworks++] =
+                AgentFramework__put(b, &(struct AgentFramework__args){
+                                           .framework_id = pf_str(t->fw->id),
+                                           .info = {t->fw->info, t->fw->info_len},
+                                       });
+        }
+        tasks[n_tasks++] = ag_summary_put(a, b, t);
+        a->batch_next = TAILQ_NEXT(t, link);
+    }
+    a->batches_open = a->batch_next != NULL;
+    struct pf_ref body = AgentTasks__put(b, &(struct AgentTasks__args){
+                                                .frameworks = {frameworks, n_frameworks},
+                                                .tasks = {tasks, n_tasks},
+                                                .last = !a->batches_open,
+                                            });
+
+    ag_send(a, a->leader, b, Body_AgentTasks, body, 0);
+}
+
+/* Infos of frameworks without a task will come again with their next launch. */
+static void drop_idle_frameworks(struct pf_agent *a)
+{
+    while (!TAILQ_EMPTY(&a->idle)) {
+        ag_framework_free(a, TAILQ_FIRST(&a->idle));
+    }
+}
+
+static void stop_batches(struct pf_agent *a)
+{
+    a->batches_open = false;
+    a->batch_next = NULL;
+}
+
+void ag_register(struct pf_agent *a, const char *why)
+{
+    link_move(a, LINK_REGISTERING, why);
+    PF_FREE(a->refusal);
+    stop_batches(a);
+    drop_idle_frameworks(a);
+    send_register(a);
+    a->register_at = a->now_ms + AGENT_REGISTER_MS;
+}
+
+void ag_register_stop(struct pf_agent *a, const char *why)
+{
+    stop_batches(a);
+    a->register_at = AGENT_NEVER;
+    link_move(a, LINK_STANDBY, why);
+}
+
+/* From the first task on, also when a list was sent before. */
+static void tasks_wanted(struct pf_agent *a)
+{
+    a->list_number++;
+    a->batch_next = TAILQ_FIRST(&a->live);
+    send_batch(a);
+    a->register_at = a->now_ms + AGENT_REGISTER_MS;
+}
+
+static void registered(struct pf_agent *a)
+{
+    struct task *t = NULL;
+
+    if (a->batches_open) {
+        a->n_bad++;
+        return;
+    }
+    link_move(a, LINK_REGISTERED, "accepted");
+    a->register_at = AGENT_NEVER;
+    ag_told_until(a, a->register_sequence);
+    TAILQ_FOREACH(t, &a->live, link)
+    {
+        if (!TAILQ_EMPTY(&t->updates)) {
+            t->resend_ms = a->opt.resend_ms;
+            t->resend_at = a->now_ms;
+            ag_task_rearm(a, t);
+        }
+    }
+}
+
+static void register_refused(struct pf_agent *a, struct Envelope env)
+{
+    struct pf_str text = Envelope_text(env);
+
+    pf_free(a->refusal);
+    a->refusal = pf_strndup(text.at, text.len);
+    stop_batches(a);
+    link_move(a, LINK_REFUSED, a->refusal);
+    a->register_at = a->now_ms + AGENT_REFUSED_MS;
+}
+
+void ag_on_register_answer(struct pf_agent *a, struct Envelope env)
+{
+    if (a->link.state != LINK_REGISTERING || Envelope_request_id(env) != a->register_request) {
+        return; /* to an earlier question */
+    }
+    if (Envelope_code(env) != ReplyCode_OK && Envelope_code(env) != ReplyCode_ACCEPTED) {
+        register_refused(a, env);
+    } else if (Envelope_body_type(env) == Body_AgentRegistered) {
+        registered(a);
+    } else if (Envelope_body_type(env) == Body_AgentTasksWanted) {
+        tasks_wanted(a);
+    }
+}
+
+int64_t ag_link_next(const struct pf_agent *a)
+{
+    return a->batches_open ? a->now_ms : a->register_at;
+}
+
+void ag_link_deadline(struct pf_agent *a)
+{
+    if (a->batches_open) {
+        send_batch(a);
+    } else if (a->leader != 0 && a->now_ms >= a->register_at) {
+        ag_register(a, "again");
+    }
+}
