@@ -2,6 +2,7 @@
 /* proffer up: starts a local cluster and returns when it is ready. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -24,6 +25,28 @@ struct up {
     const char *name, *dir, *state_root;
     int tell_fd; /* to the `up` that waits; -1 in the foreground */
 };
+
+/* How many masters, and whether they need a ZooKeeper. */
+static int read_quorum(struct up *u)
+{
+    struct pf_cli *cli = u->cli;
+    int64_t masters = pf_args_num(&cli->args, "masters", 1);
+    int64_t zk = pf_args_num(&cli->args, "zk-servers", masters > 1 ? 1 : 0);
+    if (masters > PF_SHAPE_MASTERS_MAX || masters % 2 == 0) {
+        return pf_cli_usage(cli, pf_cli_text(cli, "--masters %" PRId64 ": 1, 3 or 5", masters),
+                            masters > 0 && masters % 2 == 0
+                                ? "an even number survives no more losses than one less"
+                                : "three survive the loss of one, five of two");
+    }
+    if (pf_args_has(&cli->args, "zk-servers") && zk != 1 && zk != PF_SHAPE_ZK_MAX) {
+        return pf_cli_usage(
+            cli, pf_cli_text(cli, "--zk-servers %" PRId64 ": 1 or 3", zk),
+            "ZooKeeper needs more than half of its servers: three survive one loss");
+    }
+    u->shape.masters = (uint32_t)masters;
+    u->shape.zk_servers = (uint32_t)zk;
+    return 0;
+}
 
 static int read_shape(struct up *u)
 {
@@ -55,7 +78,7 @@ static int read_shape(struct up *u)
         }
         u->shape.attribute[u->shape.n_attributes++] = pf_str(text);
     }
-    return 0;
+    return read_quorum(u);
 }
 
 /* --dir, else --name, else PROFFER_DIR, else the cluster named "local". */
@@ -65,8 +88,8 @@ static int choose_dir(struct up *u)
     const char *dir = pf_args_text(&cli->args, "dir"), *name = pf_args_text(&cli->args, "name");
     const char *env_dir = cli->env("PROFFER_DIR");
     u->state_root = pf_local_state_root(cli->env, &cli->arena);
-    if (name != NULL && (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL ||
-                         strlen(name) > 64)) {
+    if (name != NULL &&
+        (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL || strlen(name) > 64)) {
         return pf_cli_usage(cli, pf_cli_text(cli, "'%s' is no name for a cluster", name),
                             "use letters, digits and dashes: --name test-1");
     }
@@ -85,34 +108,27 @@ static int choose_dir(struct up *u)
     return 0;
 }
 
-static uint32_t count_ready(struct LocalCluster c)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < LocalCluster_daemons__len(c); i++) {
-        struct LocalDaemon d = LocalCluster_daemons__at(c, i);
-        if (!pf_str_is(LocalDaemon_name(d), "master")) {
-            n += LocalDaemon_fake_agents(d) > 0 ? LocalDaemon_fake_agents(d) : 1;
-        }
-    }
-    return n;
-}
-
 /* How long a daemon that died may take to come back. */
 #define WHOLE_MS 30000
 
 static const char *describe(struct pf_cli *cli, const char *dir, struct LocalCluster c)
 {
-    const char *http = "";
+    struct pf_str http = {0};
+    uint32_t n_agents = 0, n_masters = 0, n_zk = 0;
     for (uint32_t i = 0; i < LocalCluster_daemons__len(c); i++) {
         struct LocalDaemon d = LocalCluster_daemons__at(c, i);
-        if (pf_str_is(LocalDaemon_name(d), "master")) {
-            http = pf_cli_text(cli, "%.*s", PF_STR_ARG(LocalDaemon_http(d)));
-        }
+        enum pf_local_kind kind = pf_local_kind(d);
+        http = kind == PF_LOCAL_MASTER && http.len == 0 ? LocalDaemon_http(d) : http;
+        n_masters += kind == PF_LOCAL_MASTER ? 1 : 0;
+        n_zk += kind == PF_LOCAL_ZOOKEEPER ? 1 : 0;
+        n_agents += pf_local_agents(d);
     }
-    uint32_t n = count_ready(c);
-    return pf_cli_text(cli, "cluster %.*s is up: master %s, http://%s, %u agent%s, in %s",
-                       PF_STR_ARG(LocalCluster_name(c)), pf_local_masters(&cli->arena, c), http, n,
-                       n == 1 ? "" : "s", dir);
+    const char *zk =
+        n_zk == 0 ? "" : pf_cli_text(cli, "%u ZooKeeper server%s, ", n_zk, n_zk == 1 ? "" : "s");
+    return pf_cli_text(cli, "cluster %.*s is up: master%s %s, http://%.*s, %s%u agent%s, in %s",
+                       PF_STR_ARG(LocalCluster_name(c)), n_masters == 1 ? "" : "s",
+                       pf_local_masters(&cli->arena, c), PF_STR_ARG(http), zk, n_agents,
+                       n_agents == 1 ? "" : "s", dir);
 }
 
 /* A supervisor lives there already. */
@@ -124,7 +140,8 @@ static int already_up(struct up *u, pid_t holder)
     if (pf_local_read(u->dir, &cli->arena, &c, &err) != 0) {
         return pf_cli_fail(cli, PF_EXIT_FAILED,
                            pf_cli_text(cli, "the cluster in %s is being started by process %ld",
-                                       u->dir, (long)holder), "try again in a moment");
+                                       u->dir, (long)holder),
+                           "try again in a moment");
     }
     const char *difference = pf_shape_difference(LocalCluster_shape(c), &u->shape, &cli->arena);
     if (difference != NULL) {
@@ -180,6 +197,7 @@ static int supervise(struct up *u, bool stays)
         .dir = u->dir,
         .name = u->name,
         .bin_dir = pf_bin_dir(u->cli->env, &u->cli->arena),
+        .env = u->cli->env,
         .shape = &u->shape,
         .stays = stays,
         .on_ready = on_ready,
@@ -292,23 +310,54 @@ static int run(struct pf_cli *cli)
 }
 
 static const struct pf_cli_option options[] = {
-    {.name = "agents", .kind = PF_ARG_COUNT, .arg = "N",
+    {.name = "agents",
+     .kind = PF_ARG_COUNT,
+     .arg = "N",
      .help = "how many agents share this machine (default 1)"},
-    {.name = "cpus", .kind = PF_ARG_MILLI, .arg = "CPUS",
+    {.name = "cpus",
+     .kind = PF_ARG_MILLI,
+     .arg = "CPUS",
      .help = "of each agent (default: its part of what is there)"},
-    {.name = "mem", .kind = PF_ARG_SIZE, .arg = "SIZE",
+    {.name = "mem",
+     .kind = PF_ARG_SIZE,
+     .arg = "SIZE",
      .help = "of each agent (default: its part of what is there)"},
-    {.name = "attr", .is_repeated = true, .kind = PF_ARG_TEXT, .arg = "NAME=VALUE",
+    {.name = "attr",
+     .is_repeated = true,
+     .kind = PF_ARG_TEXT,
+     .arg = "NAME=VALUE",
      .help = "an attribute of each agent"},
-    {.name = "fake-agents", .kind = PF_ARG_COUNT, .arg = "N",
+    {.name = "fake-agents",
+     .kind = PF_ARG_COUNT,
+     .arg = "N",
      .help = "besides, N simulated agents that start no processes"},
+    {.name = "masters",
+     .kind = PF_ARG_COUNT,
+     .arg = "N",
+     .complete = PF_COMPLETE_CHOICES,
+     .choices = "1 3 5",
+     .help = "how many masters, of which one leads (default 1); several elect through a private "
+             "ZooKeeper"},
+    {.name = "zk-servers",
+     .kind = PF_ARG_COUNT,
+     .arg = "N",
+     .complete = PF_COMPLETE_CHOICES,
+     .choices = "1 3",
+     .help = "of how many servers that ZooKeeper is made (default 1)"},
     {.name = "name", .kind = PF_ARG_TEXT, .arg = "NAME", .help = "its name (default local)"},
-    {.name = "dir", .kind = PF_ARG_TEXT, .arg = "DIR", .complete = PF_COMPLETE_DIR,
+    {.name = "dir",
+     .kind = PF_ARG_TEXT,
+     .arg = "DIR",
+     .complete = PF_COMPLETE_DIR,
      .help = "where to keep it (default: by its name under ~/.local/state/proffer)"},
-    {.name = "listen", .kind = PF_ARG_TEXT, .arg = "HOST:PORT",
-     .help = "native address of the master (default 127.0.0.1:5055, or a free port)"},
-    {.name = "http", .kind = PF_ARG_TEXT, .arg = "HOST:PORT",
-     .help = "HTTP address of the master (default 127.0.0.1:5050, or a free port)"},
+    {.name = "listen",
+     .kind = PF_ARG_TEXT,
+     .arg = "HOST:PORT",
+     .help = "native address of the (first) master (default 127.0.0.1:5055, or a free port)"},
+    {.name = "http",
+     .kind = PF_ARG_TEXT,
+     .arg = "HOST:PORT",
+     .help = "HTTP address of the (first) master (default 127.0.0.1:5050, or a free port)"},
     {.name = "foreground", .kind = PF_ARG_FLAG, .help = "stay; Ctrl-C takes the cluster down"},
 };
 
@@ -320,7 +369,8 @@ const struct pf_command pf_cmd_up = {
              "Starting what is up already in the same shape is no error.",
     .options = PF_CLI_OPTIONS(options),
     .examples = {{"proffer up --agents 2", "two agents share the machine"},
-                 {"proffer up --name test --fake-agents 1000", "another one, much to look at"}},
+                 {"proffer up --name test --fake-agents 1000", "another one, much to look at"},
+                 {"proffer up --masters 3", "kill the leading one: another takes over"}},
     .exits = "0 it is up, 1 it could not be started or is up in another shape, 2 wrong usage",
     .run = run,
 };

@@ -90,13 +90,27 @@ int pf_local_write(const char *dir, struct pf_msg cluster, struct pf_err *err)
     return rc;
 }
 
+enum pf_local_kind pf_local_kind(struct LocalDaemon d)
+{
+    return pf_str_has_prefix(LocalDaemon_name(d), PF_STR("zk"))       ? PF_LOCAL_ZOOKEEPER
+           : pf_str_has_prefix(LocalDaemon_name(d), PF_STR("master")) ? PF_LOCAL_MASTER
+                                                                      : PF_LOCAL_AGENT;
+}
+
+uint32_t pf_local_agents(struct LocalDaemon d)
+{
+    return pf_local_kind(d) != PF_LOCAL_AGENT ? 0
+           : LocalDaemon_fake_agents(d) > 0   ? LocalDaemon_fake_agents(d)
+                                              : 1;
+}
+
 const char *pf_local_masters(struct pf_arena *arena, struct LocalCluster cluster)
 {
     struct pf_str list = pf_arena_strdup(arena, PF_STR(""));
     for (uint32_t i = 0; i < LocalCluster_daemons__len(cluster); i++) {
         struct LocalDaemon d = LocalCluster_daemons__at(cluster, i);
         struct pf_str native = LocalDaemon_native(d);
-        if (pf_str_has_prefix(LocalDaemon_name(d), PF_STR("master")) && native.len > 0) {
+        if (pf_local_kind(d) == PF_LOCAL_MASTER && native.len > 0) {
             list = pf_arena_printf(arena, "%s%s%.*s", list.at, list.len > 0 ? "," : "",
                                    PF_STR_ARG(native));
         }
@@ -151,8 +165,8 @@ static bool lists_meet(const char *a, const char *b)
         size_t n_host = n_x;
         char numeric[32];
         if (n_x < 24 && strncmp(x, "localhost:", 10) == 0) {
-            n_host = (size_t)snprintf(numeric, sizeof numeric, "127.0.0.1:%.*s", (int)n_x - 10,
-                                      x + 10);
+            n_host =
+                (size_t)snprintf(numeric, sizeof numeric, "127.0.0.1:%.*s", (int)n_x - 10, x + 10);
             host = numeric;
         }
         for (const char *y = b; *y != '\0';) {
@@ -184,8 +198,9 @@ const char *pf_local_find_by_master(const char *state_root, const char *masters,
     DIR *d = opendir(state_root);
     const char *found = NULL;
     const struct dirent *entry;
-    for (int i = 0; d != NULL && found == NULL && i < CLUSTERS_LOOKED_AT_MAX &&
-                    (entry = readdir(d)) != NULL; i++) {
+    for (int i = 0;
+         d != NULL && found == NULL && i < CLUSTERS_LOOKED_AT_MAX && (entry = readdir(d)) != NULL;
+         i++) {
         if (entry->d_name[0] != '.') {
             const char *dir = pf_local_path(arena, state_root, entry->d_name);
             found = has_master(dir, masters, arena) ? dir : NULL;

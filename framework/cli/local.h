@@ -6,7 +6,8 @@
  *   DIR/cluster.json     what runs (local_schema.fbs), replaced as a whole by the supervisor
  *   DIR/key              mode 0600
  *   DIR/lock             locked by the supervisor while it lives
- *   DIR/master, agent-I  work directories
+ *   DIR/master, agent-I  work directories (several masters: master1, ...; ZooKeeper: zk1, ...)
+ *   DIR/zk.password, zk.conf  of the private ZooKeeper, mode 0600; the latter for the masters
  *   DIR/log/             what the daemons say */
 #ifndef PF_FRAMEWORK_CLI_LOCAL_H
 #define PF_FRAMEWORK_CLI_LOCAL_H
@@ -35,6 +36,11 @@ bool pf_local_is_whole(struct LocalCluster c);
 /* Waits until it is so, and no daemon that is called ready has died meanwhile. PF_ETIMEOUT. */
 PF_MUST_USE int pf_local_wait_whole(const char *dir, int64_t timeout_ms, struct pf_arena *arena,
                                     struct LocalCluster *out, struct pf_err *err);
+enum pf_local_kind { PF_LOCAL_ZOOKEEPER, PF_LOCAL_MASTER, PF_LOCAL_AGENT };
+/* What a daemon is, by its name. */
+enum pf_local_kind pf_local_kind(struct LocalDaemon d);
+/* How many agents it is: simulated ones are several. */
+uint32_t pf_local_agents(struct LocalDaemon d);
 /* Its masters' native addresses as "host:port,...", in the arena; "" if none is known. */
 const char *pf_local_masters(struct pf_arena *arena, struct LocalCluster cluster);
 

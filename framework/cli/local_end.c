@@ -35,7 +35,9 @@ static bool is_daemon(pid_t pid, struct pf_str work_dir)
     if (pf_file_read(path, 1 << 20, &line, NULL) == 0) {
         for (size_t at = 0; at < line.len && !found;) {
             const char *word = pf_buf_cstr(&line) + at;
-            found = pf_str_is(work_dir, word);
+            /* a ZooKeeper server names its file there */
+            found = pf_str_has_prefix(pf_str(word), work_dir) &&
+                    (word[work_dir.len] == '\0' || word[work_dir.len] == '/');
             at += strlen(word) + 1;
         }
     }

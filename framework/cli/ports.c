@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { PICK_BEGIN = 20000, PICK_END = 30000 };
+
 bool pf_port_is_free(uint16_t port)
 {
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -20,4 +22,23 @@ bool pf_port_is_free(uint16_t port)
                    listen(fd, 1) == 0;
     (void)close(fd);
     return is_free;
+}
+
+void pf_port_picker_init(struct pf_port_picker *p, uint64_t dice)
+{
+    p->at = (uint16_t)(PICK_BEGIN + dice % (PICK_END - PICK_BEGIN));
+    p->n_left = PICK_END - PICK_BEGIN;
+}
+
+uint16_t pf_port_pick(struct pf_port_picker *p)
+{
+    while (p->n_left > 0) {
+        uint16_t port = p->at;
+        p->at = (uint16_t)(port + 1 < PICK_END ? port + 1 : PICK_BEGIN);
+        p->n_left--;
+        if (pf_port_is_free(port)) {
+            return port;
+        }
+    }
+    return 0;
 }

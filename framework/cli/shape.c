@@ -18,6 +18,8 @@ struct pf_ref pf_shape_put(struct pf_fb_builder *b, const struct pf_shape *s)
         .attributes = {s->attribute, s->n_attributes},
         .listen = pf_str(s->listen),
         .http = pf_str(s->http),
+        .masters = s->masters,
+        .zk_servers = s->zk_servers,
     };
     if (s->cpus_milli >= 0) {
         args.cpus_milli.has = true;
@@ -71,26 +73,57 @@ static bool same_address(struct pf_str running, const char *asked)
     return asked == NULL || pf_str_is(running, asked);
 }
 
+static uint32_t at_least_one(uint32_t n)
+{
+    return n > 0 ? n : 1;
+}
+
+static const char *quorum_difference(struct LocalShape running, const struct pf_shape *asked,
+                                     struct pf_arena *arena)
+{
+    uint32_t masters = at_least_one(LocalShape_masters(running));
+    uint32_t zk = LocalShape_zk_servers(running);
+    if (masters != at_least_one(asked->masters)) {
+        return pf_arena_printf(arena, "%u master%s, not %u", masters, masters == 1 ? "" : "s",
+                               at_least_one(asked->masters))
+            .at;
+    }
+    if (zk != asked->zk_servers) {
+        return pf_arena_printf(arena, "%u ZooKeeper server%s, not %u", zk, zk == 1 ? "" : "s",
+                               asked->zk_servers)
+            .at;
+    }
+    return NULL;
+}
+
 const char *pf_shape_difference(struct LocalShape running, const struct pf_shape *asked,
                                 struct pf_arena *arena)
 {
     int64_t cpus = LocalShape__has_cpus_milli(running) ? LocalShape_cpus_milli(running) : -1;
     int64_t mem = LocalShape__has_mem_bytes(running) ? LocalShape_mem_bytes(running) : -1;
+    const char *of_quorum = quorum_difference(running, asked, arena);
+    if (of_quorum != NULL) {
+        return of_quorum;
+    }
     if (LocalShape_agents(running) != asked->agents) {
         return pf_arena_printf(arena, "%u agent%s, not %u", LocalShape_agents(running),
-                               LocalShape_agents(running) == 1 ? "" : "s", asked->agents).at;
+                               LocalShape_agents(running) == 1 ? "" : "s", asked->agents)
+            .at;
     }
     if (LocalShape_fake_agents(running) != asked->fake_agents) {
         return pf_arena_printf(arena, "%u fake agents, not %u", LocalShape_fake_agents(running),
-                               asked->fake_agents).at;
+                               asked->fake_agents)
+            .at;
     }
     if (cpus != asked->cpus_milli) {
         return pf_arena_printf(arena, "%s for each agent, not %s", cpus_text(arena, cpus),
-                               cpus_text(arena, asked->cpus_milli)).at;
+                               cpus_text(arena, asked->cpus_milli))
+            .at;
     }
     if (mem != asked->mem_bytes) {
         return pf_arena_printf(arena, "%s for each agent, not %s", mem_text(arena, mem),
-                               mem_text(arena, asked->mem_bytes)).at;
+                               mem_text(arena, asked->mem_bytes))
+            .at;
     }
     if (!same_attributes(running, asked)) {
         return "other attributes";
@@ -121,7 +154,8 @@ static const char *amounts(struct pf_arena *arena, int64_t cpus_milli, int64_t m
     return pf_arena_printf(arena,
                            "cpus:%" PRId64 ".%03d;mem:%" PRId64 ";disk:%" PRId64 ";ports:[%u-%u]",
                            cpus_milli / 1000, (int)(cpus_milli % 1000), mem_bytes / MIB,
-                           disk_bytes / MIB, port_begin, port_end).at;
+                           disk_bytes / MIB, port_begin, port_end)
+        .at;
 }
 
 const char *pf_shape_resources(const struct pf_shape *s, const struct pf_shape_machine *m,
@@ -148,11 +182,11 @@ const char *pf_shape_attributes(const struct pf_shape *s, struct pf_arena *arena
     for (uint32_t i = 0; i < s->n_attributes; i++) {
         const char *eq = memchr(s->attribute[i].at, '=', s->attribute[i].len);
         PF_ASSERT(eq != NULL);
-        all = pf_arena_printf(arena, "%s%s%.*s:%.*s", all != NULL ? all : "",
-                              all != NULL ? ";" : "", (int)(eq - s->attribute[i].at),
-                              s->attribute[i].at,
-                              (int)(s->attribute[i].len - (uint32_t)(eq + 1 - s->attribute[i].at)),
-                              eq + 1).at;
+        all = pf_arena_printf(
+                  arena, "%s%s%.*s:%.*s", all != NULL ? all : "", all != NULL ? ";" : "",
+                  (int)(eq - s->attribute[i].at), s->attribute[i].at,
+                  (int)(s->attribute[i].len - (uint32_t)(eq + 1 - s->attribute[i].at)), eq + 1)
+                  .at;
     }
     return all;
 }

@@ -11,14 +11,18 @@
 #include "framework/cli/local_schema.h"
 
 #define PF_SHAPE_AGENTS_MAX     1024
+#define PF_SHAPE_MASTERS_MAX    5
+#define PF_SHAPE_ZK_MAX         3
 #define PF_SHAPE_ATTRIBUTES_MAX 64
 
 struct pf_shape {
     uint32_t agents, fake_agents;
+    uint32_t masters;              /* 0 counts as 1 */
+    uint32_t zk_servers;           /* 0: one master alone, with its registry in its directory */
     int64_t cpus_milli, mem_bytes; /* of each agent; -1 = its part of the machine */
     struct pf_str attribute[PF_SHAPE_ATTRIBUTES_MAX]; /* "NAME=VALUE" of each agent */
     uint32_t n_attributes;
-    const char *listen, *http;     /* of the master; NULL = the defaults, or what is free */
+    const char *listen, *http;     /* of the first master; NULL = the defaults, or what is free */
 };
 
 /* What a machine has. */

@@ -19,14 +19,31 @@ static void spawn(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_sup_ef
     order(fx, PF_SUP_SPAWN, i);
 }
 
-static bool all_in(const struct pf_sup *s, bool masters, enum pf_sup_state state)
+static bool all_in(const struct pf_sup *s, enum pf_sup_tier tier, enum pf_sup_state state)
 {
     for (uint32_t i = 0; i < s->n; i++) {
-        if (s->child[i].is_master == masters && s->child[i].state != state) {
+        if (s->child[i].tier == tier && s->child[i].state != state) {
             return false;
         }
     }
     return true;
+}
+
+/* Masters need their ZooKeeper, and agents are told where the masters listen. */
+static void start_more(struct pf_sup *s, int64_t now_ms, struct pf_sup_effects *fx)
+{
+    for (int tier = 0; tier < PF_SUP_TIER_COUNT; tier++) {
+        for (uint32_t i = 0; i < s->n; i++) {
+            if ((int)s->child[i].tier == tier && s->child[i].state == PF_SUP_IDLE) {
+                spawn(s, i, now_ms, fx);
+            }
+        }
+        if (!all_in(s, (enum pf_sup_tier)tier, PF_SUP_READY)) {
+            return;
+        }
+    }
+    s->phase = PF_SUP_PHASE_UP;
+    order(fx, PF_SUP_TELL_READY, 0);
 }
 
 static void become_stopped(struct pf_sup *s, uint32_t i)
@@ -55,24 +72,30 @@ static void clean(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_sup_ef
     order(fx, PF_SUP_CLEAN, i);
 }
 
-/* Masters stop last: agents may still tell them how their tasks ended. */
+static void stop_one(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_sup_effects *fx)
+{
+    enum pf_sup_state state = s->child[i].state;
+    if (state == PF_SUP_STARTING || state == PF_SUP_READY) {
+        terminate(s, i, now_ms, fx);
+    } else if (state == PF_SUP_IDLE || state == PF_SUP_WAITING) {
+        clean(s, i, now_ms, fx);
+    }
+}
+
+/* Agents may still tell the masters how their tasks ended, and masters store it. */
 static void stop_more(struct pf_sup *s, int64_t now_ms, struct pf_sup_effects *fx)
 {
-    if (!all_in(s, false, PF_SUP_STOPPED)) {
-        return;
-    }
-    for (uint32_t i = 0; i < s->n; i++) {
-        struct pf_sup_child *c = &s->child[i];
-        if (!c->is_master) {
-            continue;
+    for (int tier = PF_SUP_TIER_COUNT; tier-- > 0;) {
+        for (uint32_t i = 0; i < s->n; i++) {
+            if ((int)s->child[i].tier == tier) {
+                stop_one(s, i, now_ms, fx);
+            }
         }
-        if (c->state == PF_SUP_STARTING || c->state == PF_SUP_READY) {
-            terminate(s, i, now_ms, fx);
-        } else if (c->state == PF_SUP_IDLE || c->state == PF_SUP_WAITING) {
-            become_stopped(s, i);
+        if (!all_in(s, (enum pf_sup_tier)tier, PF_SUP_STOPPED)) {
+            return;
         }
     }
-    if (all_in(s, true, PF_SUP_STOPPED) && s->phase != PF_SUP_PHASE_DONE) {
+    if (s->phase != PF_SUP_PHASE_DONE) {
         s->phase = PF_SUP_PHASE_DONE;
         order(fx, PF_SUP_DONE, 0);
     }
@@ -80,22 +103,10 @@ static void stop_more(struct pf_sup *s, int64_t now_ms, struct pf_sup_effects *f
 
 static void stop(struct pf_sup *s, int64_t now_ms, struct pf_sup_effects *fx)
 {
-    if (s->phase >= PF_SUP_PHASE_STOPPING) {
-        return;
+    if (s->phase < PF_SUP_PHASE_STOPPING) {
+        s->phase = PF_SUP_PHASE_STOPPING;
+        stop_more(s, now_ms, fx);
     }
-    s->phase = PF_SUP_PHASE_STOPPING;
-    for (uint32_t i = 0; i < s->n; i++) {
-        struct pf_sup_child *c = &s->child[i];
-        if (c->is_master) {
-            continue;
-        }
-        if (c->state == PF_SUP_STARTING || c->state == PF_SUP_READY) {
-            terminate(s, i, now_ms, fx);
-        } else if (c->state == PF_SUP_IDLE || c->state == PF_SUP_WAITING) {
-            clean(s, i, now_ms, fx);
-        }
-    }
-    stop_more(s, now_ms, fx);
 }
 
 static void fail(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_sup_effects *fx)
@@ -112,17 +123,8 @@ static void on_ready(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_sup
     }
     c->state = PF_SUP_READY;
     c->deadline_ms = INT64_MAX;
-    if (s->phase != PF_SUP_PHASE_STARTING || !all_in(s, true, PF_SUP_READY)) {
-        return;
-    }
-    for (uint32_t k = 0; k < s->n; k++) {
-        if (s->child[k].state == PF_SUP_IDLE) {
-            spawn(s, k, now_ms, fx); /* agents are told where the masters listen */
-        }
-    }
-    if (all_in(s, false, PF_SUP_READY)) {
-        s->phase = PF_SUP_PHASE_UP;
-        order(fx, PF_SUP_TELL_READY, 0);
+    if (s->phase == PF_SUP_PHASE_STARTING) {
+        start_more(s, now_ms, fx);
     }
 }
 
@@ -141,8 +143,8 @@ static void on_exited(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_su
     if (lived_long || c->backoff_ms == 0) {
         c->backoff_ms = PF_SUP_BACKOFF_MIN_MS;
     } else {
-        c->backoff_ms = c->backoff_ms * 2 < PF_SUP_BACKOFF_MAX_MS ? c->backoff_ms * 2
-                                                                  : PF_SUP_BACKOFF_MAX_MS;
+        c->backoff_ms =
+            c->backoff_ms * 2 < PF_SUP_BACKOFF_MAX_MS ? c->backoff_ms * 2 : PF_SUP_BACKOFF_MAX_MS;
     }
     c->state = PF_SUP_WAITING;
     c->deadline_ms = now_ms + c->backoff_ms;
@@ -190,13 +192,7 @@ void pf_sup_step(struct pf_sup *s, enum pf_sup_event event, uint32_t child, int6
     PF_ASSERT(child < s->n);
     fx->n = 0;
     switch (event) {
-    case PF_SUP_BEGIN:
-        for (uint32_t i = 0; i < s->n; i++) {
-            if (s->child[i].is_master) {
-                spawn(s, i, now_ms, fx);
-            }
-        }
-        break;
+    case PF_SUP_BEGIN: start_more(s, now_ms, fx); break;
     case PF_SUP_EV_READY: on_ready(s, child, now_ms, fx); break;
     case PF_SUP_EV_EXITED: on_exited(s, child, now_ms, fx); break;
     case PF_SUP_EV_CLEANED:
@@ -229,7 +225,7 @@ void pf_sup_check(const struct pf_sup *s)
 {
     for (uint32_t i = 0; i < s->n; i++) {
         const struct pf_sup_child *c = &s->child[i];
-        PF_ASSERT(c->state < PF_SUP_STATE_COUNT);
+        PF_ASSERT(c->state < PF_SUP_STATE_COUNT && c->tier < PF_SUP_TIER_COUNT);
         PF_ASSERT(c->state == PF_SUP_IDLE || c->state == PF_SUP_STOPPED || c->was_started);
         PF_ASSERT(c->backoff_ms <= PF_SUP_BACKOFF_MAX_MS);
         PF_ASSERT(s->phase != PF_SUP_PHASE_DONE || c->state == PF_SUP_STOPPED);

@@ -9,12 +9,21 @@
 #include <stdint.h>
 #include "common/base/compiler.h"
 
-#define PF_SUP_CHILDREN_MAX    1026
+#define PF_SUP_CHILDREN_MAX    1034
 #define PF_SUP_BACKOFF_MIN_MS  100
 #define PF_SUP_BACKOFF_MAX_MS  5000
 #define PF_SUP_GOOD_LIFE_MS    10000 /* a life of that length makes the next back-off short again */
 #define PF_SUP_START_MS        30000 /* a daemon that is not ready by then has failed to start */
 #define PF_SUP_STOP_MS         10000 /* between TERM and KILL */
+
+/* What needs what: a tier is started when all of those before it are ready, and ended when all of
+ * those behind it have. */
+enum pf_sup_tier {
+    PF_SUP_ZOOKEEPER,
+    PF_SUP_MASTER,
+    PF_SUP_AGENT,
+    PF_SUP_TIER_COUNT
+};
 
 enum pf_sup_state {
     PF_SUP_IDLE,     /* not started yet */
@@ -29,7 +38,7 @@ enum pf_sup_state {
 
 struct pf_sup_child {
     enum pf_sup_state state;
-    bool is_master;
+    enum pf_sup_tier tier;
     bool has_launcher; /* something that outlives it and must be ended with the cluster */
     bool was_started;
     uint32_t restarts;
@@ -46,7 +55,7 @@ enum pf_sup_phase {
 };
 
 struct pf_sup {
-    struct pf_sup_child *child; /* masters first; the caller's memory */
+    struct pf_sup_child *child; /* the caller's memory */
     uint32_t n;
     enum pf_sup_phase phase;
 };
@@ -82,7 +91,7 @@ struct pf_sup_effects {
     uint32_t n;
 };
 
-/* All children IDLE, is_master and has_launcher set. */
+/* All children IDLE, tier and has_launcher set. */
 void pf_sup_init(struct pf_sup *s, struct pf_sup_child *child, uint32_t n);
 /* Advances by one event; what must be done replaces the contents of `fx`. */
 void pf_sup_step(struct pf_sup *s, enum pf_sup_event event, uint32_t child, int64_t now_ms,

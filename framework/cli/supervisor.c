@@ -20,7 +20,6 @@
 #include "common/sys/fd.h"
 #include "common/sys/file.h"
 #include "framework/cli/local.h"
-#include "framework/cli/ports.h"
 #include "framework/cli/spawn.h"
 #include "framework/cli/supervise.h"
 #include "framework/cli/supervisor_internal.h"
@@ -101,14 +100,23 @@ static void set_text(char **to, const char *text)
     *to = pf_strdup(text);
 }
 
-static void close_pipe(struct pf_daemon *d)
+void pf_supervisor_close_pipe(struct pf_daemon *d)
 {
     if (d->watch != NULL) {
         pf_watch_destroy(d->watch);
         d->watch = NULL;
     }
+    if (d->probe != NULL) {
+        pf_timer_set(d->probe, INT64_MAX);
+    }
     pf_fd_close(&d->ready_fd);
     pf_buf_clear(&d->line);
+}
+
+void pf_supervisor_daemon_ready(struct pf_daemon *d)
+{
+    d->since_ms = pf_wall_ms();
+    step(d->owner, PF_SUP_EV_READY, d->index);
 }
 
 /* The line {"native":..,"http":..,"pid":..}. False: something else. */
@@ -135,10 +143,9 @@ static bool take_ready(struct pf_daemon *d)
 static void on_ready_pipe(void *ctx, unsigned ready)
 {
     struct pf_daemon *d = ctx;
-    struct pf_supervisor *s = d->owner;
     (void)ready;
     if (!pf_buf_reserve(&d->line, READY_LINE_MAX)) {
-        close_pipe(d);
+        pf_supervisor_close_pipe(d);
         return;
     }
     ssize_t n = read(d->ready_fd, d->line.data + d->line.len, READY_LINE_MAX - 1);
@@ -150,13 +157,12 @@ static void on_ready_pipe(void *ctx, unsigned ready)
     }
     if (d->line.len > 0 && memchr(d->line.data, '\n', d->line.len) != NULL) {
         bool is_ready = take_ready(d);
-        close_pipe(d);
+        pf_supervisor_close_pipe(d);
         if (is_ready) {
-            d->since_ms = pf_wall_ms();
-            step(s, PF_SUP_EV_READY, d->index);
+            pf_supervisor_daemon_ready(d);
         }
     } else if (n <= 0 || d->line.len > READY_LINE_MAX) {
-        close_pipe(d); /* its end is told by SIGCHLD */
+        pf_supervisor_close_pipe(d); /* its end is told by SIGCHLD */
     }
 }
 
@@ -165,23 +171,26 @@ static int start(struct pf_supervisor *s, struct pf_daemon *d, struct pf_err *er
     int fds[2] = {-1, -1};
     struct pf_spawn_args args = {0};
     struct pf_arena arena = {0};
-    close_pipe(d);
-    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) {
+    bool is_zk = s->child[d->index].tier == PF_SUP_ZOOKEEPER;
+    pf_supervisor_close_pipe(d);
+    if (!is_zk && pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) {
         return pf_err_set_sys(err, pf_err_from_errno(errno), errno, "cannot start %s", d->name);
     }
     pf_supervisor_args(s, d, &arena, &args);
     /* the daemon's end is an ordinary, blocking one */
-    int rc = pf_fd_set_nonblock(fds[1], false, err);
+    int rc = is_zk ? 0 : pf_fd_set_nonblock(fds[1], false, err);
     rc = rc != 0 ? rc : pf_spawn(&args, d->log, fds[1], &d->pid, err);
     pf_fd_close(&fds[1]);
     d->ready_fd = fds[0];
-    if (rc == 0) {
+    if (rc == 0 && is_zk) {
+        pf_supervisor_probe(d);
+    } else if (rc == 0) {
         rc = pf_watch_create(s->loop, d->ready_fd, PF_WATCH_READ, PF_PRIO_NORMAL, on_ready_pipe, d,
                              &d->watch, err);
     }
     pf_arena_fini(&arena);
     if (rc != 0) {
-        close_pipe(d);
+        pf_supervisor_close_pipe(d);
     }
     return rc;
 }
@@ -249,7 +258,7 @@ static void on_child_end(struct pf_supervisor *s, pid_t pid, int status)
             set_text(&d->last_end, text);
             d->pid = 0;
             d->since_ms = pf_wall_ms();
-            close_pipe(d);
+            pf_supervisor_close_pipe(d);
             pf_supervisor_log(s, "%s %s", d->name, text);
             step(s, PF_SUP_EV_EXITED, i);
             return;
@@ -396,7 +405,10 @@ static int run(struct pf_supervisor *s, struct pf_err *err)
         rc = pf_loop_run(s->loop, err);
     }
     for (uint32_t i = 0; i < s->n; i++) {
-        close_pipe(&s->daemon[i]);
+        pf_supervisor_close_pipe(&s->daemon[i]);
+        if (s->daemon[i].probe != NULL) {
+            pf_timer_destroy(s->daemon[i].probe);
+        }
     }
     pf_timer_destroy(s->timer);
     pf_loop_destroy(s->loop);
@@ -406,9 +418,11 @@ static int run(struct pf_supervisor *s, struct pf_err *err)
 int pf_supervise(const struct pf_supervisor_options *options, struct pf_arena *arena,
                  const char **out_hint, struct pf_err *err)
 {
-    struct pf_supervisor s = {
-        .options = options, .arena = arena, .out_hint = out_hint, .err = err,
-        .since_ms = pf_wall_ms()};
+    struct pf_supervisor s = {.options = options,
+                              .arena = arena,
+                              .out_hint = out_hint,
+                              .err = err,
+                              .since_ms = pf_wall_ms()};
     int lock_fd = -1;
     *out_hint = "look at the directory and its log";
     int rc = pf_file_lock(pf_local_path(arena, options->dir, "lock"), &lock_fd, err);

@@ -15,6 +15,7 @@ struct pf_supervisor_options {
     const char *dir;     /* absolute, exists */
     const char *name;
     const char *bin_dir; /* where proffer-master and proffer-agent are */
+    const char *(*env)(const char *name); /* getenv; where java is */
     const struct pf_shape *shape;
     bool stays;          /* in the foreground: its log goes to stderr as well */
     /* Told once, when everything is up for the first time; then never on_failed. */

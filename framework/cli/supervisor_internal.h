@@ -8,24 +8,27 @@
 #include <sys/types.h>
 #include "common/base/buf.h"
 #include "common/net/loop.h"
+#include "framework/cli/ports.h"
 #include "framework/cli/spawn.h"
 #include "framework/cli/supervise.h"
 #include "framework/cli/supervisor.h"
+#include "framework/cli/zkserver.h"
 
 struct pf_supervisor;
 
 struct pf_daemon {
     struct pf_supervisor *owner;
     uint32_t index;
-    uint32_t agent_i;       /* which agent */
+    uint32_t agent_i, zk_i; /* which agent, which ZooKeeper server */
     uint32_t n_fake;        /* simulated agents in it */
-    bool is_master;
-    char *name;             /* "master", "agent-0", "fake-agents" */
+    char *name;             /* "zk1", "master", "master2", "agent-0", "fake-agents" */
     char *work_dir, *log;
     char *native, *http;    /* where to listen; where it listens, once it said so */
     char *last_end;
     pid_t pid, cleaner_pid; /* 0 = none */
-    int ready_fd;           /* -1 = none */
+    int ready_fd;           /* of its pipe, or to ask a ZooKeeper server; -1 = none */
+    struct pf_timer *probe; /* of a ZooKeeper server: when to ask again */
+    int32_t probe_ms;
     struct pf_watch *watch;
     struct pf_buf line;
     int64_t since_ms;       /* of its present state */
@@ -39,7 +42,10 @@ struct pf_supervisor {
     struct pf_sup sup;
     struct pf_sup_child *child;
     struct pf_daemon *daemon; /* as child */
-    uint32_t n;
+    uint32_t n, n_zk, n_masters; /* ZooKeeper servers first, then masters, then agents */
+    struct pf_zk_ports zk[PF_SHAPE_ZK_MAX];
+    struct pf_port_picker ports;
+    const char *java, *zk_conf;  /* in the arena; NULL without ZooKeeper */
     struct pf_shape_machine machine;
     struct pf_loop *loop;
     struct pf_timer *timer;
@@ -58,6 +64,13 @@ void pf_supervisor_args(struct pf_supervisor *s, struct pf_daemon *d, struct pf_
                         struct pf_spawn_args *out);
 void pf_stop_launcher_args(const char *bin_dir, const char *work_dir, struct pf_arena *arena,
                            struct pf_spawn_args *out);
+/* Files and ports of the ZooKeeper servers. */
+PF_MUST_USE int pf_supervisor_prepare_zk(struct pf_supervisor *s, struct pf_err *err);
+/* Asks a server that was started until it serves, then tells pf_supervisor_daemon_ready(). */
+void pf_supervisor_probe(struct pf_daemon *d);
+void pf_supervisor_daemon_ready(struct pf_daemon *d);
+/* Ends its pipe, or the question. */
+void pf_supervisor_close_pipe(struct pf_daemon *d);
 /* A line in the supervisor's log. */
 void pf_supervisor_log(struct pf_supervisor *s, const char *fmt, ...) PF_PRINTF(2, 3);
 

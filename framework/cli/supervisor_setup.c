@@ -16,6 +16,7 @@
 #include "common/sys/fd.h"
 #include "common/sys/file.h"
 #include "common/sys/parse.h"
+#include "common/sys/random.h"
 #include "framework/cli/local.h"
 #include "framework/cli/ports.h"
 
@@ -111,22 +112,35 @@ void pf_supervisor_args(struct pf_supervisor *s, struct pf_daemon *d, struct pf_
     const struct pf_supervisor_options *o = s->options;
     char ready_fd[16];
     (void)snprintf(ready_fd, sizeof ready_fd, "%d", PF_SPAWN_READY_FD);
-    if (!d->is_master) {
+    enum pf_sup_tier tier = s->child[d->index].tier;
+    if (tier == PF_SUP_ZOOKEEPER) {
+        pf_zk_command(s->java, d->work_dir,
+                      pf_zk_heap_mib(o->shape->agents + o->shape->fake_agents), arena, out);
+        return;
+    }
+    if (tier == PF_SUP_AGENT) {
         move_if_taken(&d->native);
         move_if_taken(&d->http);
     }
     pf_spawn_arg(out, pf_local_path(arena, o->bin_dir,
-                                    d->is_master ? "proffer-master" : "proffer-agent"));
+                                    tier == PF_SUP_MASTER ? "proffer-master" : "proffer-agent"));
     pf_spawn_option(out, "--listen", d->native);
     pf_spawn_option(out, "--http", d->http);
     pf_spawn_option(out, "--work-dir", d->work_dir);
     pf_spawn_option(out, "--key-file", pf_local_path(arena, o->dir, "key"));
     pf_spawn_option(out, "--cluster", o->name);
     pf_spawn_option(out, "--ready-fd", pf_arena_strdup(arena, pf_str(ready_fd)).at);
-    if (d->is_master) {
+    if (tier == PF_SUP_MASTER) {
+        pf_spawn_option(out, "--config", s->zk_conf);
         return;
     }
-    pf_spawn_option(out, "--master", s->daemon[0].native);
+    const char *masters = "";
+    for (uint32_t i = s->n_zk; i < s->n_zk + s->n_masters; i++) {
+        masters = pf_arena_printf(arena, "%s%s%s", masters, masters[0] != '\0' ? "," : "",
+                                  s->daemon[i].native)
+                      .at;
+    }
+    pf_spawn_option(out, "--master", masters);
     pf_spawn_option(out, "--ready-when", "registered");
     pf_spawn_option(out, "--attributes", pf_shape_attributes(o->shape, arena));
     if (d->n_fake > 0) {
@@ -157,8 +171,8 @@ static int check_said(struct pf_supervisor *s, const char *option, const char *a
 {
     struct pf_hostport hp;
     int rc = pf_parse_hostport(pf_str(address), 0, &hp, err);
-    bool is_local = rc == 0 && (strcmp(hp.host, "127.0.0.1") == 0 ||
-                                strcmp(hp.host, "localhost") == 0);
+    bool is_local =
+        rc == 0 && (strcmp(hp.host, "127.0.0.1") == 0 || strcmp(hp.host, "localhost") == 0);
     if (rc != 0) {
         pf_err_wrap(err, "%s", option);
         *s->out_hint = pf_arena_printf(s->arena, "write for example: %s 127.0.0.1:5055", option).at;
@@ -183,57 +197,112 @@ static int add_daemon(struct pf_supervisor *s, uint32_t i, const char *name, con
 
 /* Where a master is to listen: as said, but "any port" means the former one if there is one, as
  * agents and frameworks that outlived a supervisor look for it there. */
-static char *master_address(const char *said, const char *former_at, uint16_t usual_port)
+static char *master_address(struct pf_supervisor *s, const char *said, const char *former_at,
+                            uint16_t usual_port)
 {
     size_t len = said != NULL ? strlen(said) : 0;
     bool is_any = len > 2 && strcmp(said + len - 2, ":0") == 0;
-    if (said == NULL) {
-        return choose_address(former_at, usual_port);
+    char *at = said == NULL ? choose_address(former_at, usual_port)
+               : is_any && former_at != NULL && strncmp(said, former_at, len - 1) == 0
+                   ? choose_address(former_at, 0)
+                   : pf_strdup(said);
+    if (s->n_zk > 0 && strcmp(at, "127.0.0.1:0") == 0) {
+        /* it must find it free again: the others go on without it meanwhile */
+        pf_free(at);
+        at = pf_strdup(
+            pf_arena_printf(s->arena, "127.0.0.1:%u", (unsigned)pf_port_pick(&s->ports)).at);
     }
-    if (is_any && former_at != NULL && strncmp(said, former_at, len - 1) == 0) {
-        return choose_address(former_at, 0);
-    }
-    return pf_strdup(said);
+    return at;
 }
 
-static int add_master(struct pf_supervisor *s, struct LocalCluster before, struct pf_err *err)
+static int add_zk_servers(struct pf_supervisor *s, struct pf_err *err)
+{
+    int rc = s->n_zk > 0 ? pf_supervisor_prepare_zk(s, err) : 0;
+    for (uint32_t i = 0; rc == 0 && i < s->n_zk; i++) {
+        const char *name = pf_arena_printf(s->arena, "zk%u", i + 1).at;
+        struct pf_daemon *d = &s->daemon[i];
+        rc = add_daemon(s, i, name, name, err);
+        d->zk_i = i;
+        s->child[i].tier = PF_SUP_ZOOKEEPER;
+        d->native =
+            pf_strdup(pf_arena_printf(s->arena, "127.0.0.1:%u", (unsigned)s->zk[i].client).at);
+    }
+    return rc;
+}
+
+/* What was said of addresses counts for the first one. */
+static int add_masters(struct pf_supervisor *s, struct LocalCluster before, struct pf_err *err)
 {
     const struct pf_shape *shape = s->options->shape;
-    struct pf_daemon *d = &s->daemon[0];
-    int rc = add_daemon(s, 0, "master", "master", err);
-    if (rc == 0 && shape->listen != NULL) {
-        rc = check_said(s, "--listen", shape->listen, err);
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < s->n_masters; i++) {
+        const char *name =
+            s->n_masters == 1 ? "master" : pf_arena_printf(s->arena, "master%u", i + 1).at;
+        const char *listen = i == 0 ? shape->listen : NULL, *http = i == 0 ? shape->http : NULL;
+        uint32_t at = s->n_zk + i;
+        struct pf_daemon *d = &s->daemon[at];
+        rc = add_daemon(s, at, name, name, err);
+        if (rc == 0 && listen != NULL) {
+            rc = check_said(s, "--listen", listen, err);
+        }
+        if (rc == 0 && http != NULL) {
+            rc = check_said(s, "--http", http, err);
+        }
+        s->child[at].tier = PF_SUP_MASTER;
+        d->native =
+            master_address(s, listen, former(before, name, false), i == 0 ? MASTER_NATIVE : 0);
+        d->http = master_address(s, http, former(before, name, true), i == 0 ? MASTER_HTTP : 0);
     }
-    if (rc == 0 && shape->http != NULL) {
-        rc = check_said(s, "--http", shape->http, err);
-    }
-    d->is_master = s->child[0].is_master = true;
-    d->native = master_address(shape->listen, former(before, "master", false), MASTER_NATIVE);
-    d->http = master_address(shape->http, former(before, "master", true), MASTER_HTTP);
     return rc;
 }
 
 static int add_agents(struct pf_supervisor *s, struct LocalCluster before, struct pf_err *err)
 {
     const struct pf_shape *shape = s->options->shape;
+    uint32_t at = s->n_zk + s->n_masters;
     int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < shape->agents; i++) {
+    for (uint32_t i = 0; rc == 0 && i < shape->agents; i++, at++) {
         const char *name = pf_arena_printf(s->arena, "agent-%u", i).at;
-        struct pf_daemon *d = &s->daemon[i + 1];
-        rc = add_daemon(s, i + 1, name, name, err);
+        struct pf_daemon *d = &s->daemon[at];
+        rc = add_daemon(s, at, name, name, err);
         d->agent_i = i;
         d->native = choose_address(former(before, name, false), i == 0 ? AGENT_NATIVE : 0);
         d->http = choose_address(former(before, name, true), i == 0 ? AGENT_HTTP : 0);
-        s->child[i + 1].has_launcher = true;
+        s->child[at].tier = PF_SUP_AGENT;
+        s->child[at].has_launcher = true;
     }
     if (rc == 0 && shape->fake_agents > 0) {
-        struct pf_daemon *d = &s->daemon[shape->agents + 1];
-        rc = add_daemon(s, shape->agents + 1, "fake-agents", "fake-agents", err);
+        struct pf_daemon *d = &s->daemon[at];
+        rc = add_daemon(s, at, "fake-agents", "fake-agents", err);
+        s->child[at].tier = PF_SUP_AGENT;
         d->n_fake = shape->fake_agents;
         d->native = pf_strdup("127.0.0.1:0");
         d->http = pf_strdup("127.0.0.1:0");
     }
     return rc;
+}
+
+/* A registry belongs to one master or to a ZooKeeper of so many servers: with another kind the
+ * cluster would begin anew, and its agents would refuse to obey it. */
+static int check_registry(struct pf_supervisor *s, struct LocalCluster before, struct pf_err *err)
+{
+    const char *dir = s->options->dir;
+    uint32_t n_before = LocalShape_zk_servers(LocalCluster_shape(before));
+    const char *kept = n_before > 0 ? pf_local_path(s->arena, dir, "zk1/data/version-2")
+                                    : pf_local_path(s->arena, dir, "master/data.mdb");
+    if (n_before == s->options->shape->zk_servers || access(kept, F_OK) != 0) {
+        return 0;
+    }
+    *s->out_hint = pf_arena_printf(s->arena,
+                                   "take it away (proffer down --purge --dir %s), or start "
+                                   "another cluster with --name",
+                                   dir)
+                       .at;
+    return n_before == 0
+               ? pf_err_set(err, PF_EEXIST, "%.120s holds the registry of a master alone", dir)
+               : pf_err_set(err, PF_EEXIST,
+                            "%.120s holds a registry in ZooKeeper on %u server%s, not %u", dir,
+                            n_before, n_before == 1 ? "" : "s", s->options->shape->zk_servers);
 }
 
 static int make_key(struct pf_supervisor *s, struct pf_err *err)
@@ -273,13 +342,18 @@ int pf_supervisor_prepare(struct pf_supervisor *s, struct pf_err *err)
     for (uint32_t i = LocalCluster_daemons__len(before); i > 0; i--) {
         pf_local_end_daemon(LocalCluster_daemons__at(before, i - 1));
     }
-    s->n = 1 + o->shape->agents + (o->shape->fake_agents > 0 ? 1 : 0);
+    pf_port_picker_init(&s->ports, pf_random_u64());
+    s->n_zk = o->shape->zk_servers;
+    s->n_masters = o->shape->masters > 0 ? o->shape->masters : 1;
+    s->n = s->n_zk + s->n_masters + o->shape->agents + (o->shape->fake_agents > 0 ? 1 : 0);
     s->daemon = pf_alloc(s->n * sizeof *s->daemon);
     s->child = pf_alloc(s->n * sizeof *s->child);
     for (uint32_t i = 0; i < s->n; i++) {
         s->daemon[i].ready_fd = -1;
     }
-    rc = add_master(s, before, err);
+    rc = check_registry(s, before, err);
+    rc = rc != 0 ? rc : add_zk_servers(s, err);
+    rc = rc != 0 ? rc : add_masters(s, before, err);
     rc = rc != 0 ? rc : add_agents(s, before, err);
     pf_sup_init(&s->sup, s->child, s->n);
     return rc;

@@ -140,7 +140,7 @@ class Cluster:
         with open(os.path.join(self.dir, "cluster.json")) as f:
             state = json.load(f)
         for daemon in state["daemons"]:
-            daemon["kind"] = daemon["name"].split("-")[0]
+            daemon["kind"] = daemon["name"].split("-")[0].rstrip("0123456789")
         return state
 
     def kill(self, *kinds):

@@ -103,6 +103,14 @@ static void test_shape_says_what_differs(void **state)
     asked = is;
     asked.attribute[0] = PF_STR("a=c");
     assert_string_equal(pf_shape_difference(running, &asked, arena), "other attributes");
+    asked = is;
+    asked.masters = 1; /* what is not said is one */
+    assert_null(pf_shape_difference(running, &asked, arena));
+    asked.masters = 3;
+    assert_string_equal(pf_shape_difference(running, &asked, arena), "1 master, not 3");
+    asked.masters = 1;
+    asked.zk_servers = 1;
+    assert_string_equal(pf_shape_difference(running, &asked, arena), "0 ZooKeeper servers, not 1");
 }
 
 static struct pf_entity task(const char *id, const char *name, const char *framework_id)

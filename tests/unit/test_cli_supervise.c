@@ -22,7 +22,8 @@ struct fixture {
 static int setup(void **state)
 {
     struct fixture *f = PF_NEW(struct fixture);
-    f->child[0].is_master = true;
+    f->child[0].tier = PF_SUP_MASTER;
+    f->child[1].tier = f->child[2].tier = PF_SUP_AGENT;
     f->child[1].has_launcher = true;
     pf_sup_init(&f->sup, f->child, 3);
     f->now_ms = 1000000;
@@ -41,8 +42,8 @@ static int teardown(void **state)
 /* One event; the orders as text, "spawn 0, spawn 1". */
 static const char *event(struct fixture *f, enum pf_sup_event what, uint32_t child)
 {
-    static const char *const names[] = {"spawn", "term", "kill", "clean", "ready", "failed",
-                                        "done"};
+    static const char *const names[] = {"spawn", "term",   "kill", "clean",
+                                        "ready", "failed", "done"};
     size_t len = 0;
     pf_sup_step(&f->sup, what, child, f->now_ms, &f->fx);
     pf_sup_check(&f->sup);
@@ -197,6 +198,25 @@ static void test_supervise_stops_while_it_comes_up(void **state)
     assert_int_equal(f->child[1].state, PF_SUP_STOPPED);
 }
 
+/* ZooKeeper, then the masters that need it, then agents; the end comes the other way round. */
+static void test_supervise_goes_by_tiers(void **state)
+{
+    struct fixture *f = *state;
+    f->child[0].tier = PF_SUP_ZOOKEEPER;
+    f->child[1].tier = PF_SUP_MASTER;
+    f->child[1].has_launcher = false;
+    assert_string_equal(event(f, PF_SUP_BEGIN, 0), "spawn 0");
+    assert_string_equal(event(f, PF_SUP_EV_READY, 0), "spawn 1");
+    assert_string_equal(event(f, PF_SUP_EV_READY, 1), "spawn 2");
+    assert_string_equal(event(f, PF_SUP_EV_READY, 2), "ready 0");
+    assert_string_equal(event(f, PF_SUP_EV_EXITED, 0), "");
+    assert_string_equal(at_deadline(f), "spawn 0");
+    assert_string_equal(event(f, PF_SUP_EV_STOP, 0), "term 2");
+    assert_string_equal(event(f, PF_SUP_EV_EXITED, 2), "term 1");
+    assert_string_equal(event(f, PF_SUP_EV_EXITED, 1), "term 0");
+    assert_string_equal(event(f, PF_SUP_EV_EXITED, 0), "done 0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +235,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_supervise_kills_what_does_not_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_supervise_stops_during_a_back_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_supervise_stops_while_it_comes_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_supervise_goes_by_tiers, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,10 +77,20 @@ static void on_ready(void *ctx, struct LocalCluster cluster)
     }
 }
 
+static const char *no_env(const char *name)
+{
+    (void)name;
+    return NULL;
+}
+
 static int supervise(struct fixture *f)
 {
-    const struct pf_supervisor_options options = {.dir = f->dir, .name = "test", .bin_dir = f->bin,
-                                                  .shape = &f->shape, .on_ready = on_ready,
+    const struct pf_supervisor_options options = {.dir = f->dir,
+                                                  .name = "test",
+                                                  .bin_dir = f->bin,
+                                                  .env = no_env,
+                                                  .shape = &f->shape,
+                                                  .on_ready = on_ready,
                                                   .ctx = f};
     return pf_supervise(&options, &f->arena, &f->hint, &f->err);
 }
