@@ -128,6 +128,8 @@ uint64_t pf_elect_epoch(const struct pf_elect *e);
 struct pf_uuid pf_elect_incarnation(const struct pf_elect *e);
 /* While leading: the version of /epoch that every fenced write checks. */
 int32_t pf_elect_epoch_version(const struct pf_elect *e);
+/* While leading: the session that owns /leader. */
+uint8_t pf_elect_session(const struct pf_elect *e);
 /* The leader's instance text, "" = nobody (known). */
 const char *pf_elect_leader(const struct pf_elect *e);
 /* All masters of /masters, ourselves included, sorted by instance. */
