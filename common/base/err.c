@@ -115,7 +115,7 @@ int pf_err_from_errno(int sys)
     case ETXTBSY: return PF_EBUSY;
     case ENOSPC:
     case EDQUOT: return PF_ENOSPC;
-    case ECONNREFUSED:
+    case ECONNREFUSED: return PF_EREFUSED;
     case ECONNRESET:
     case ECONNABORTED:
     case ENOTCONN:

@@ -24,7 +24,8 @@
     X(PF_EVERSION, -14, "incompatible version")             \
     X(PF_EUSAGE, -15, "wrong usage")                        \
     X(PF_ECANCELED, -16, "canceled")                        \
-    X(PF_EAMBIGUOUS, -17, "ambiguous")
+    X(PF_EAMBIGUOUS, -17, "ambiguous")                      \
+    X(PF_EREFUSED, -18, "connection refused")
 
 enum pf_errcode {
     PF_OK = 0,

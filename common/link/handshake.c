@@ -36,10 +36,8 @@ static const struct {
     int code;
     enum ReplyCode reply;
 } goodbye_codes[] = {
-    {PF_EAUTH, ReplyCode_FORBIDDEN},
-    {PF_EVERSION, ReplyCode_UNSUPPORTED},
-    {PF_EINVAL, ReplyCode_CONFLICT},
-    {PF_EPROTO, ReplyCode_BAD_REQUEST},
+    {PF_EAUTH, ReplyCode_FORBIDDEN}, {PF_EVERSION, ReplyCode_UNSUPPORTED},
+    {PF_EINVAL, ReplyCode_CONFLICT}, {PF_EPROTO, ReplyCode_BAD_REQUEST},
     {PF_ELIMIT, ReplyCode_TOO_MANY},
 };
 
@@ -152,20 +150,13 @@ int pf_link_on_hello(struct pf_link *l, struct pf_bytes frame, struct pf_msg *ou
     return rc;
 }
 
-struct pf_msg pf_link_welcome(const struct pf_link *l, const struct pf_link_state *state,
-                              struct pf_fb_builder *b)
+static struct pf_msg welcome_put(const struct pf_link_self *self, const struct pf_link_state *state,
+                                 bool is_trusted, struct pf_bytes hmac, struct pf_fb_builder *b)
 {
-    const struct pf_link_self *self = l->self;
-    PF_ASSERT(l->phase == PF_LINK_UP);
-    uint8_t mac[PF_MAC_BYTES];
-    if (self->key != NULL) {
-        pf_link_mac(self->key, PF_LINK_LABEL_WELCOME, l->own_nonce, l->peer_nonce, self->kind,
-                    pf_str(self->cluster), mac);
-    }
     pf_fb_builder_reset(b);
     struct pf_ref body = Welcome__put(
         b, &(struct Welcome__args){
-               .hmac = {self->key != NULL ? mac : NULL, self->key != NULL ? PF_MAC_BYTES : 0},
+               .hmac = hmac,
                .kind = (enum PeerKind)self->kind,
                .id = pf_str(self->id),
                .instance = pf_str(self->instance),
@@ -177,8 +168,31 @@ struct pf_msg pf_link_welcome(const struct pf_link *l, const struct pf_link_stat
                .frame_max_bytes = PF_FRAME_MAX_BYTES,
                .heartbeat_ms = state->heartbeat_ms != 0 ? state->heartbeat_ms : PF_HEARTBEAT_MS,
                .version = pf_str(self->version),
-               .trusted = l->is_trusted,
+               .trusted = is_trusted,
                .http_address = state->http_address,
+               .leader = state->leader,
            });
     return pf_link_wrap(b, Body_Welcome, body);
+}
+
+struct pf_msg pf_link_welcome(const struct pf_link *l, const struct pf_link_state *state,
+                              struct pf_fb_builder *b)
+{
+    const struct pf_link_self *self = l->self;
+    PF_ASSERT(l->phase == PF_LINK_UP);
+    uint8_t mac[PF_MAC_BYTES];
+    struct pf_bytes hmac = {NULL, 0};
+    if (self->key != NULL) {
+        pf_link_mac(self->key, PF_LINK_LABEL_WELCOME, l->own_nonce, l->peer_nonce, self->kind,
+                    pf_str(self->cluster), mac);
+        hmac = (struct pf_bytes){mac, sizeof mac};
+    }
+    return welcome_put(self, state, l->is_trusted, hmac, b);
+}
+
+struct pf_msg pf_link_welcome_again(const struct pf_link_self *self,
+                                    const struct pf_link_state *state, bool is_trusted,
+                                    struct pf_fb_builder *b)
+{
+    return welcome_put(self, state, is_trusted, (struct pf_bytes){NULL, 0}, b);
 }

@@ -39,6 +39,7 @@ struct pf_link_state {
     uint64_t epoch;
     uint32_t heartbeat_ms;       /* 0: the usual */
     struct pf_str http_address;
+    struct pf_str leader;        /* native address of who leads, as far as it knows */
 };
 
 enum pf_link_phase {
@@ -75,6 +76,11 @@ PF_MUST_USE int pf_link_on_hello(struct pf_link *l, struct pf_bytes frame,
                                  struct pf_msg *out_hello, struct pf_err *err);
 struct pf_msg pf_link_welcome(const struct pf_link *l, const struct pf_link_state *state,
                               struct pf_fb_builder *b);
+/* Server: the Welcome once more, on a link that is up, because role, epoch or masters changed.
+ * Without an HMAC, so that it is the same for all who are trusted, and for all who are not. */
+struct pf_msg pf_link_welcome_again(const struct pf_link_self *self,
+                                    const struct pf_link_state *state, bool is_trusted,
+                                    struct pf_fb_builder *b);
 /* The last words to a peer that is refused or sent away. `code` is a PF_E*. */
 struct pf_msg pf_link_goodbye(int code, struct pf_str reason, struct pf_fb_builder *b);
 

@@ -24,9 +24,8 @@ static void set_flush(struct pf_loop_flusher *f)
     }
 }
 
-void pf_conn_set_init(struct pf_conn_set *set, struct pf_loop *loop,
-                      const struct pf_conn_ops *ops, struct pf_net_counters *counters,
-                      uint32_t out_max_bytes)
+void pf_conn_set_init(struct pf_conn_set *set, struct pf_loop *loop, const struct pf_conn_ops *ops,
+                      struct pf_net_counters *counters, uint32_t out_max_bytes)
 {
     memset(set, 0, sizeof *set);
     set->loop = loop;
@@ -78,8 +77,8 @@ static void conn_fired(evutil_socket_t fd, short what, void *arg)
 
 static void conn_watch(struct pf_conn *c)
 {
-    (void)event_assign(&c->ev, c->set->loop->base, c->fd,
-                       EV_READ | EV_WRITE | EV_PERSIST | EV_ET, conn_fired, c);
+    (void)event_assign(&c->ev, c->set->loop->base, c->fd, EV_READ | EV_WRITE | EV_PERSIST | EV_ET,
+                       conn_fired, c);
     if (event_add(&c->ev, NULL) != 0) {
         pf_conn_break(c, PF_EIO, 0, "the socket cannot be watched");
         return;
@@ -111,6 +110,12 @@ static void conn_unstall(struct pf_conn *c)
     }
 }
 
+/* Refused is evidence that nobody is there; all else may be the network between. */
+static void conn_refused(struct pf_conn *c, int sys)
+{
+    pf_conn_break(c, sys == ECONNREFUSED ? PF_EREFUSED : PF_ECONN, sys, "cannot connect");
+}
+
 static void conn_connected(struct pf_conn *c)
 {
     int sys = 0;
@@ -119,7 +124,7 @@ static void conn_connected(struct pf_conn *c)
         sys = errno;
     }
     if (sys != 0) {
-        pf_conn_break(c, PF_ECONN, sys, "cannot connect");
+        conn_refused(c, sys);
         return;
     }
     c->state = PF_CONN_OPEN;
@@ -141,21 +146,12 @@ static void conn_deliver(struct pf_loop_item *item)
     PF_ASSERT(!set->is_visiting);
     set->is_visiting = true;
     switch ((enum pf_conn_state)c->state) {
-    case PF_CONN_CONNECTING:
-        conn_connected(c);
-        break;
-    case PF_CONN_OPEN:
-        pf_conn_read(c);
-        break;
-    case PF_CONN_LINGERING:
-        pf_conn_discard(c);
-        break;
-    case PF_CONN_BROKEN:
-        conn_report(c);
-        break;
+    case PF_CONN_CONNECTING: conn_connected(c); break;
+    case PF_CONN_OPEN: pf_conn_read(c); break;
+    case PF_CONN_LINGERING: pf_conn_discard(c); break;
+    case PF_CONN_BROKEN: conn_report(c); break;
     case PF_CONN_NEW:
-    case PF_CONN_DRAINING:
-        break;
+    case PF_CONN_DRAINING: break;
     }
     set->is_visiting = false;
     if (set->is_doomed) {
@@ -216,7 +212,7 @@ void pf_conn_connect(struct pf_conn *c, const struct pf_address *to)
     }
     (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* only slower without */
     if (connect(c->fd, (const struct sockaddr *)&to->sa, to->len) != 0 && errno != EINPROGRESS) {
-        pf_conn_break(c, PF_ECONN, errno, "cannot connect");
+        conn_refused(c, errno);
         return;
     }
     conn_watch(c);

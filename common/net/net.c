@@ -8,6 +8,8 @@
 #include "common/net/net_internal.h"
 #include "common/net/peer.h"
 
+#define WELCOMES_A_VISIT 64 /* even when the turn has no time left */
+
 static void net_on_time(void *ctx)
 {
     struct pf_net *net = ctx;
@@ -24,6 +26,64 @@ static void net_on_time(void *ctx)
     pf_timer_set(net->timer, node != NULL ? node->key : INT64_MAX);
 }
 
+/* --- welcoming again -------------------------------------------------------------------------- */
+
+/* What the peer has missed goes before what follows. */
+static void net_catch_up(struct pf_net *net, struct pf_peer *p)
+{
+    if (!p->is_client && p->n_welcomes != net->n_welcomes && pf_peer_is_open(p)) {
+        p->n_welcomes = net->n_welcomes;
+        pf_conn_send(&p->conn, net->welcome[p->is_trusted]);
+    }
+}
+
+/* A slice of the peers in each turn: ten thousand writes at once would hold up everybody. */
+static void net_welcome_some(struct pf_loop_item *item)
+{
+    struct pf_net *net = PF_CONTAINER(item, struct pf_net, welcoming);
+    uint32_t n = 0;
+    bool has_budget = true;
+    while (net->welcome_next != NULL && (has_budget || n < WELCOMES_A_VISIT)) {
+        struct pf_peer *p = net->welcome_next;
+        net->welcome_next = LIST_NEXT(p, link);
+        net_catch_up(net, p);
+        has_budget = pf_loop_spend(net->loop);
+        n++;
+    }
+    if (net->welcome_next != NULL) {
+        pf_loop_queue(item);
+    }
+}
+
+static void net_forget_welcome(struct pf_net *net)
+{
+    for (size_t i = 0; i < PF_ARRAY_LEN(net->welcome); i++) {
+        pf_free((void *)(uintptr_t)net->welcome[i].at);
+        net->welcome[i] = (struct pf_bytes){NULL, 0};
+    }
+}
+
+void pf_net_welcome_again(struct pf_net *net)
+{
+    struct pf_link_state state = {0};
+    if (net->ops.on_welcome != NULL) {
+        net->ops.on_welcome(net->ctx, &state);
+    }
+    state.heartbeat_ms = (uint32_t)net->options.heartbeat_ms;
+    net_forget_welcome(net);
+    for (size_t i = 0; i < PF_ARRAY_LEN(net->welcome); i++) {
+        struct pf_msg msg = pf_link_welcome_again(net->options.self, &state, i == 1, &net->builder);
+        net->welcome[i] = (struct pf_bytes){pf_memdup(msg.data, msg.len), msg.len};
+    }
+    net->n_welcomes++;
+    net->welcome_next = LIST_FIRST(&net->peers);
+    if (net->welcome_next != NULL) {
+        pf_loop_queue(&net->welcoming);
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
 static void net_free(struct pf_conn_set *set)
 {
     struct pf_net *net = PF_CONTAINER(set, struct pf_net, conns);
@@ -32,6 +92,8 @@ static void net_free(struct pf_conn_set *set)
         pf_peer_free(p);
     }
     pf_net_unlisten(net);
+    pf_loop_unqueue(&net->welcoming);
+    net_forget_welcome(net);
     pf_conn_set_fini(&net->conns);
     pf_timer_destroy(net->timer);
     pf_map_fini(&net->by_id);
@@ -51,8 +113,7 @@ static void options_default(struct pf_net_options *o)
 }
 
 int pf_net_create(struct pf_loop *loop, const struct pf_net_options *options,
-                  const struct pf_net_ops *ops, void *ctx, struct pf_net **out,
-                  struct pf_err *err)
+                  const struct pf_net_ops *ops, void *ctx, struct pf_net **out, struct pf_err *err)
 {
     PF_ASSERT(options->self != NULL);
     (void)err; /* no way to fail yet */
@@ -67,6 +128,7 @@ int pf_net_create(struct pf_loop *loop, const struct pf_net_options *options,
     pf_conn_set_init(&net->conns, loop, &pf_peer_conn_ops, &net->counters,
                      net->options.out_max_bytes);
     net->conns.on_doomed = net_free;
+    pf_loop_item_init(&net->welcoming, loop, PF_PRIO_NORMAL, net_welcome_some);
     net->timer = pf_timer_create(loop, PF_PRIO_NORMAL, net_on_time, net);
     pf_fb_builder_init(&net->builder, NULL);
     struct pf_msg beat = pf_link_heartbeat(&net->builder);
@@ -92,7 +154,8 @@ void pf_net_destroy(struct pf_net *net)
 static void net_refuse(struct pf_net *net, const struct evconnlistener *lev)
 {
     struct pf_listener *l;
-    TAILQ_FOREACH(l, &net->listeners, link) {
+    TAILQ_FOREACH(l, &net->listeners, link)
+    {
         if (l->acceptor.lev == lev) {
             pf_listener_refuse(l);
         }
@@ -145,7 +208,7 @@ static struct pf_peer *net_find(const struct pf_net *net, uint64_t peer)
 static struct pf_peer *net_find_up(const struct pf_net *net, uint64_t peer)
 {
     struct pf_peer *p = net_find(net, peer);
-    return p != NULL && p->phase == PF_PEER_UP && p->conn.state == PF_CONN_OPEN ? p : NULL;
+    return p != NULL && pf_peer_is_open(p) ? p : NULL;
 }
 
 uint64_t pf_net_connect(struct pf_net *net, const char *address,
@@ -155,8 +218,8 @@ uint64_t pf_net_connect(struct pf_net *net, const char *address,
     int32_t ms = options != NULL && options->timeout_ms != 0 ? options->timeout_ms
                                                              : net->options.handshake_ms;
     struct pf_peer *p = pf_peer_new(net, prio, true, ms);
-    p->start->link.self = options != NULL && options->self != NULL ? options->self
-                                                                   : net->options.self;
+    p->start->link.self =
+        options != NULL && options->self != NULL ? options->self : net->options.self;
     pf_peer_find(p, address);
     return p->id;
 }
@@ -169,7 +232,14 @@ void pf_peer_send(struct pf_net *net, uint64_t peer, struct pf_bytes envelope)
         return;
     }
     PF_ASSERT(envelope.len <= net->options.frame_max_bytes);
+    net_catch_up(net, p);
     pf_conn_send(&p->conn, envelope);
+}
+
+static void net_cut(struct pf_peer *p)
+{
+    p->phase = PF_PEER_CLOSING;
+    pf_conn_break(&p->conn, PF_ECANCELED, 0, "closed by us");
 }
 
 void pf_peer_close(struct pf_net *net, uint64_t peer, bool after_flush)
@@ -181,8 +251,18 @@ void pf_peer_close(struct pf_net *net, uint64_t peer, bool after_flush)
     if (after_flush && p->phase == PF_PEER_UP) {
         pf_peer_drain(p);
     } else if (!after_flush || p->phase != PF_PEER_CLOSING) {
-        p->phase = PF_PEER_CLOSING;
-        pf_conn_break(&p->conn, PF_ECANCELED, 0, "closed by us");
+        net_cut(p);
+    }
+}
+
+void pf_net_drop(struct pf_net *net, enum pf_net_drop which)
+{
+    struct pf_peer *p;
+    LIST_FOREACH(p, &net->peers, link)
+    {
+        if (which == PF_NET_DROP_ALL || p->conn.item.prio != PF_PRIO_URGENT) {
+            net_cut(p);
+        }
     }
 }
 

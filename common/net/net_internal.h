@@ -34,8 +34,10 @@ struct pf_peer {
     struct pf_heap_node deadline; /* by phase: greeting, next beat, end of draining */
     struct pf_peer_start *start;  /* NULL once up */
     LIST_ENTRY(pf_peer) link;
+    uint32_t n_welcomes; /* of the net when this peer was told last */
     uint8_t phase;
     bool is_client;
+    bool is_trusted;
     bool is_known; /* the owner of the net has its number: on_down is due */
 };
 
@@ -52,6 +54,10 @@ struct pf_net {
     struct pf_timer *timer;
     struct pf_fb_builder builder;
     struct pf_bytes heartbeat; /* owned: the same envelope every time */
+    struct pf_bytes welcome[2]; /* owned: the repeated one for who is not trusted, and who is */
+    uint32_t n_welcomes;        /* how often it was repeated */
+    struct pf_loop_item welcoming;
+    struct pf_peer *welcome_next; /* the first that may not have been told; NULL: none */
     uint64_t last_id;
     struct pf_net_counters counters;
 };
@@ -69,5 +75,6 @@ void pf_peer_greet(struct pf_peer *p, int fd);
 /* Client: looks up and connects. */
 void pf_peer_find(struct pf_peer *p, const char *address);
 void pf_peer_drain(struct pf_peer *p);
+bool pf_peer_is_open(const struct pf_peer *p); /* up, and not on its way down */
 
 #endif

@@ -12,8 +12,7 @@
 
 #define LINGER_MS_MAX 2000 /* for the other side's end after our last words */
 
-struct pf_peer *pf_peer_new(struct pf_net *net, enum pf_prio prio, bool is_client,
-                            int32_t start_ms)
+struct pf_peer *pf_peer_new(struct pf_net *net, enum pf_prio prio, bool is_client, int32_t start_ms)
 {
     struct pf_peer *p = PF_NEW(struct pf_peer);
     pf_conn_init(&p->conn, &net->conns, prio, PF_HELLO_MAX_BYTES);
@@ -41,6 +40,9 @@ void pf_peer_free(struct pf_peer *p)
 {
     struct pf_net *net = p->net;
     peer_end_start(p);
+    if (net->welcome_next == p) {
+        net->welcome_next = LIST_NEXT(p, link);
+    }
     (void)pf_map_del(&net->by_id, &p->id, sizeof p->id); /* it is this peer */
     LIST_REMOVE(p, link);
     pf_heap_remove(&net->deadlines, &p->deadline);
@@ -60,6 +62,11 @@ void pf_peer_set_deadline(struct pf_peer *p, int64_t at_ms)
 static void peer_send_msg(struct pf_peer *p, struct pf_msg msg)
 {
     pf_conn_send(&p->conn, pf_msg_bytes(msg));
+}
+
+bool pf_peer_is_open(const struct pf_peer *p)
+{
+    return p->phase == PF_PEER_UP && p->conn.state == PF_CONN_OPEN;
 }
 
 void pf_peer_drain(struct pf_peer *p)
@@ -94,11 +101,8 @@ static void peer_beat(struct pf_peer *p, int64_t now_ms)
         pf_conn_break(&p->conn, PF_ETIMEOUT, 0, "silent for %lld ms",
                       (long long)(now_ms - p->conn.last_in_ms));
         return;
-    case PF_LINK_BEAT_SEND:
-        pf_conn_send(&p->conn, p->net->heartbeat);
-        break;
-    case PF_LINK_BEAT_NONE:
-        break;
+    case PF_LINK_BEAT_SEND: pf_conn_send(&p->conn, p->net->heartbeat); break;
+    case PF_LINK_BEAT_NONE: break;
     }
     pulse = peer_pulse(p);
     pf_peer_set_deadline(p, pf_link_pulse_next_ms(&pulse));
@@ -109,12 +113,13 @@ static void peer_come_up(struct pf_peer *p)
     struct pf_net *net = p->net;
     struct pf_link_pulse pulse;
     pf_link_pulse_start(&pulse, pf_loop_now_ms(net->loop), net->options.heartbeat_ms,
-                        net->options.silent_ms,
-                        pf_hash(&p->id, sizeof p->id, net->options.seed));
+                        net->options.silent_ms, pf_hash(&p->id, sizeof p->id, net->options.seed));
     p->conn.last_in_ms = pulse.last_in_ms;
     p->conn.last_out_ms = pulse.last_out_ms;
     p->conn.frame_max_bytes = net->options.frame_max_bytes;
     p->phase = PF_PEER_UP;
+    p->n_welcomes = net->n_welcomes;
+    p->is_trusted = p->start->link.is_trusted;
     peer_end_start(p);
     net->counters.n_up++;
     pf_peer_set_deadline(p, pf_link_pulse_next_ms(&pulse));
@@ -185,12 +190,12 @@ void pf_peer_greet(struct pf_peer *p, int fd)
     uint8_t nonce[PF_NONCE_BYTES];
     pf_random_bytes(nonce, sizeof nonce);
     pf_conn_open(&p->conn, fd);
-    peer_send_msg(p, pf_link_accept(&p->start->link, p->net->options.self, nonce,
-                                    &p->net->builder));
+    peer_send_msg(p,
+                  pf_link_accept(&p->start->link, p->net->options.self, nonce, &p->net->builder));
 }
 
 /* Nothing of `p` may be used behind this: the owner may have destroyed the net. */
-static void peer_tell_up(struct pf_peer *p, struct pf_msg greeting, uint8_t kind, bool is_trusted)
+static void peer_tell_up(struct pf_peer *p, struct pf_msg greeting, uint8_t kind)
 {
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof sa;
@@ -202,7 +207,7 @@ static void peer_tell_up(struct pf_peer *p, struct pf_msg greeting, uint8_t kind
                                        .peer = p->id,
                                        .is_client = p->is_client,
                                        .kind = kind,
-                                       .is_trusted = is_trusted,
+                                       .is_trusted = p->is_trusted,
                                        .greeting = greeting,
                                        .address = pf_str(address),
                                    });
@@ -235,14 +240,16 @@ static void peer_on_hello(struct pf_peer *p, struct pf_bytes frame)
         net->ops.on_welcome(net->ctx, &state);
     }
     state.heartbeat_ms = (uint32_t)net->options.heartbeat_ms;
-    bool is_trusted = link->is_trusted;
     peer_send_msg(p, pf_link_welcome(link, &state, &net->builder));
     if (p->conn.state != PF_CONN_OPEN) {
         return;
     }
     peer_come_up(p);
-    uint8_t kind = (uint8_t)Hello_kind(Envelope_body_as_Hello(Envelope__root(hello)));
-    peer_tell_up(p, hello, kind, is_trusted);
+    enum PeerKind kind = Hello_kind(Envelope_body_as_Hello(Envelope__root(hello)));
+    if (kind == PeerKind_MASTER) {
+        pf_peer_set_urgent(net, p->id);
+    }
+    peer_tell_up(p, hello, (uint8_t)kind);
 }
 
 static void peer_on_greeting(struct pf_peer *p, struct pf_bytes frame)
@@ -259,10 +266,9 @@ static void peer_on_greeting(struct pf_peer *p, struct pf_bytes frame)
     } else if (link->phase == PF_LINK_WAIT_WELCOME) {
         peer_send_msg(p, answer);
     } else {
-        bool is_trusted = link->is_trusted;
         peer_come_up(p);
         struct Welcome w = Envelope_body_as_Welcome(Envelope__root(welcome));
-        peer_tell_up(p, welcome, (uint8_t)Welcome_kind(w), is_trusted);
+        peer_tell_up(p, welcome, (uint8_t)Welcome_kind(w));
     }
 }
 
@@ -285,11 +291,11 @@ static void peer_on_message(struct pf_peer *p, struct pf_bytes frame)
     if (type == Body_Goodbye) {
         struct pf_str reason = Goodbye_reason(Envelope_body_as_Goodbye(e));
         pf_conn_break(&p->conn, PF_ECONN, 0, "goodbye: %.*s",
-                      reason.len < 120 ? (int)reason.len : 120,
-                      reason.at != NULL ? reason.at : "");
+                      reason.len < 120 ? (int)reason.len : 120, reason.at != NULL ? reason.at : "");
         return;
     }
-    if (type == Body_Challenge || type == Body_Hello || type == Body_Welcome) {
+    bool is_repeated = type == Body_Welcome && p->is_client; /* it says anew what it is */
+    if (type == Body_Challenge || type == Body_Hello || (type == Body_Welcome && !is_repeated)) {
         p->net->counters.bad_frames++;
         pf_conn_break(&p->conn, PF_EPROTO, 0, "greets a second time");
         return;
@@ -327,9 +333,7 @@ void pf_peer_on_deadline(struct pf_peer *p, int64_t now_ms)
             peer_beat(p, now_ms);
         }
         return;
-    case PF_PEER_CLOSING:
-        pf_conn_break(&p->conn, PF_ECANCELED, 0, "closed by us");
-        return;
+    case PF_PEER_CLOSING: pf_conn_break(&p->conn, PF_ECANCELED, 0, "closed by us"); return;
     }
 }
 

@@ -31,11 +31,11 @@ struct pf_net_ops {
     /* The peer may be sent to from now on. */
     void (*on_up)(void *ctx, const struct pf_peer_up *up);
     /* A verified Envelope that is not one of ours (greetings, heartbeats and goodbyes are kept
-     * here). Borrowed for the call. */
+     * here; but a Welcome that a server repeats is told). Borrowed for the call. */
     void (*on_message)(void *ctx, uint64_t peer, struct pf_msg envelope);
     /* Exactly once for every peer that was up and for every number that pf_net_connect gave,
-     * whoever ended it; nothing comes from it afterwards. Codes: PF_ECONN (refused, reset, closed
-     * by the other side, its goodbye), PF_ETIMEOUT (connecting, greeting, silent), PF_EPROTO (bad
+     * whoever ended it; nothing comes from it afterwards. Codes: PF_EREFUSED (nobody listens
+     * there), PF_ECONN (unreachable, reset, closed by the other side, its goodbye), PF_ETIMEOUT (connecting, greeting, silent), PF_EPROTO (bad
      * frame), PF_ELIMIT (frame too long, slow reader), PF_EAUTH, PF_EVERSION, PF_ECANCELED (closed
      * by us). */
     void (*on_down)(void *ctx, uint64_t peer, const struct pf_err *why);
@@ -102,8 +102,18 @@ void pf_peer_close(struct pf_net *net, uint64_t peer, bool after_flush);
 void pf_peer_goodbye(struct pf_net *net, uint64_t peer, int code, const char *reason);
 bool pf_peer_is_up(const struct pf_net *net, uint64_t peer);
 size_t pf_peer_unsent_bytes(const struct pf_net *net, uint64_t peer);
-/* Moves it to the urgent class: delivered first, on a reserved high descriptor. */
+/* Moves it to the urgent class: delivered first, on a reserved high descriptor. Masters that connect
+ * to us are there from their Hello on. */
 void pf_peer_set_urgent(struct pf_net *net, uint64_t peer);
+
+/* Asks on_welcome anew and tells every peer that we welcomed: what we are has changed. Each gets it
+ * before anything that is sent to it later; those that are sent nothing, within the next turns. */
+void pf_net_welcome_again(struct pf_net *net);
+
+enum pf_net_drop { PF_NET_DROP_ALL, PF_NET_DROP_ALL_BUT_URGENT };
+/* Ends those peers at once, whoever connected, unsent messages with them; on_down follows for each
+ * with PF_ECANCELED. Listening goes on. */
+void pf_net_drop(struct pf_net *net, enum pf_net_drop which);
 
 /* Back-pressure: while paused nothing is read from peers of normal priority, and they are not
  * called silent. */

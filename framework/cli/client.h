@@ -28,8 +28,8 @@ struct pf_client_options {
     int32_t reply_ms;      /* what pf_client_call's time-out 0 means; 0: PF_CLIENT_REPLY_MS */
 };
 
-/* Connects and greets. PF_ECONN (nobody there, or no leader), PF_ETIMEOUT, PF_EAUTH, PF_EVERSION,
- * PF_EACCESS and PF_EINVAL (key file). */
+/* Connects and greets. PF_EREFUSED or PF_ECONN (nobody there), PF_ECONN (no leader), PF_ETIMEOUT,
+ * PF_EAUTH, PF_EVERSION, PF_EACCESS and PF_EINVAL (key file). */
 PF_MUST_USE int pf_client_open(const struct pf_client_options *options, struct pf_client **out,
                                struct pf_err *err);
 void pf_client_close(struct pf_client *c); /* NULL is fine */

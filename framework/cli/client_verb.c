@@ -23,6 +23,7 @@ int pf_client_fail(struct pf_cli *cli, const struct pf_cluster *cluster, const s
     const char *what = err->msg;
     switch ((enum pf_errcode)err->code) {
     case PF_ECONN:
+    case PF_EREFUSED:
     case PF_ETIMEOUT:
         status = PF_EXIT_UNREACHABLE;
         /* without a name of its own the address is told once */

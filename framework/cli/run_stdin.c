@@ -13,7 +13,7 @@ static void piece_send(struct pf_run *r, const void *p, size_t n, bool is_end);
 /* The piece is perhaps with the task, perhaps not. */
 static bool is_link_error(int code)
 {
-    return code == PF_ECONN || code == PF_ETIMEOUT || code == PF_EPROTO;
+    return code == PF_ECONN || code == PF_EREFUSED || code == PF_ETIMEOUT || code == PF_EPROTO;
 }
 
 /* A file or a terminal at its end is read at once, a pipe when the loop says so. */

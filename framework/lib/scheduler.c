@@ -25,7 +25,9 @@ _Static_assert((int)PF_TASK_UNKNOWN == TaskState_TASK_UNKNOWN &&
 int scheduler_problem(struct pf_problem *problem, const struct pf_err *err)
 {
     if (problem) {
-        problem->code = err->code == PF_ENOSPC ? PF_EIO : err->code;
+        problem->code = err->code == PF_ENOSPC     ? PF_EIO
+                        : err->code == PF_EREFUSED ? PF_ECONN
+                                                   : err->code;
         memcpy(problem->text, err->msg, sizeof problem->text);
         _Static_assert(sizeof problem->text == sizeof err->msg, "texts fit");
     }

@@ -106,7 +106,7 @@ static void test_errno_is_translated(void **state)
         {ENOMEM, PF_ENOMEM},       {EINVAL, PF_EINVAL},   {ENOENT, PF_ENOENT},
         {EEXIST, PF_EEXIST},       {EACCES, PF_EACCESS},  {EPERM, PF_EACCESS},
         {EBUSY, PF_EBUSY},         {EADDRINUSE, PF_EBUSY}, {ENOSPC, PF_ENOSPC},
-        {EDQUOT, PF_ENOSPC},       {EMFILE, PF_ELIMIT},   {ECONNREFUSED, PF_ECONN},
+        {EDQUOT, PF_ENOSPC},       {EMFILE, PF_ELIMIT},   {ECONNREFUSED, PF_EREFUSED},
         {ETIMEDOUT, PF_ETIMEOUT},  {EPROTO, PF_EPROTO},   {ECANCELED, PF_ECANCELED},
         {EIO, PF_EIO},             {12345, PF_EIO},
     };

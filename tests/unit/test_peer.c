@@ -108,7 +108,7 @@ static void test_peer_connect_times_out_when_nobody_speaks(void **state)
     /* and now nobody listens there */
     (void)pf_net_connect(w->client.net, w->address, NULL);
     test_turn_until(w->loop, w->client.n_down == 2);
-    assert_int_equal(w->client.why.code, PF_ECONN);
+    assert_int_equal(w->client.why.code, PF_EREFUSED);
     assert_int_equal(pf_net_counters(w->client.net)->n_conns, 0);
 }
 
@@ -458,6 +458,177 @@ static void test_peer_urgent_link_moves_to_a_top_descriptor(void **state)
     assert_int_equal(w->server.n_down, 0);
 }
 
+/* --- the server changes ------------------------------------------------------------------------
+ */
+
+/* What the second of the two nets heard of a repeated Welcome. */
+struct heard {
+    struct side *side;
+    uint32_t n_welcomes, n_others;
+    uint64_t last_epoch;
+    bool is_trusted, has_hmac, others_first;
+    char leader[32];
+};
+
+static void heard_message(void *ctx, uint64_t peer, struct pf_msg msg)
+{
+    struct heard *h = ctx;
+    struct Welcome w = {pf_envelope_body(msg, Body_Welcome)};
+    (void)peer;
+    if (w.tab.p == NULL) {
+        h->others_first = h->others_first || h->n_welcomes == 0;
+        h->n_others++;
+        return;
+    }
+    h->n_welcomes++;
+    h->last_epoch = Welcome_epoch(w);
+    h->is_trusted = Welcome_trusted(w);
+    h->has_hmac = Welcome_hmac(w).at != NULL;
+    (void)snprintf(h->leader, sizeof h->leader, "%.*s", (int)Welcome_leader(w).len,
+                   Welcome_leader(w).at);
+}
+
+static void heard_up(void *ctx, const struct pf_peer_up *up)
+{
+    struct heard *h = ctx;
+    h->side->peer = up->peer;
+    h->side->n_up++;
+}
+
+static void heard_down(void *ctx, uint64_t peer, const struct pf_err *why)
+{
+    struct heard *h = ctx;
+    (void)peer;
+    h->side->n_down++;
+    h->side->why = *why;
+}
+
+static uint64_t epoch_now;
+
+static void say_epoch(void *ctx, struct pf_link_state *out)
+{
+    (void)ctx;
+    out->role = MasterRole_LEADER;
+    out->epoch = epoch_now;
+    out->leader = PF_STR("10.0.0.1:5055");
+}
+
+/* A server that says `epoch_now`, and a client that listens for it. */
+static void open_heard(struct world *w, struct heard *h)
+{
+    static const struct pf_net_ops server_ops = {on_up, on_message, on_down, say_epoch};
+    static const struct pf_net_ops client_ops = {heard_up, heard_message, heard_down, NULL};
+    const struct pf_net_options so = {.self = &w->server.self}, co = {.self = &w->client.self};
+    *h = (struct heard){.side = &w->client};
+    epoch_now = 5;
+    assert_int_equal(pf_net_create(w->loop, &so, &server_ops, &w->server, &w->server.net, NULL), 0);
+    assert_int_equal(pf_net_listen(w->server.net, "127.0.0.1:0", w->address, NULL), 0);
+    assert_int_equal(pf_net_create(w->loop, &co, &client_ops, h, &w->client.net, NULL), 0);
+}
+
+static void test_peer_is_welcomed_again_before_what_follows(void **state)
+{
+    struct world *w = *state;
+    struct heard h;
+    w->server.self.key = &w->key; /* we have none: not trusted */
+    open_heard(w, &h);
+    connect_up(w);
+    pf_net_welcome_again(w->server.net);
+    pf_peer_send(w->server.net, w->server.peer, pf_msg_bytes(envelope(w, 1, 10)));
+    test_turn_until(w->loop, h.n_others == 1);
+    assert_int_equal(h.n_welcomes, 1);
+    assert_false(h.others_first);
+    assert_false(h.is_trusted);
+    assert_false(h.has_hmac);
+    assert_string_equal(h.leader, "10.0.0.1:5055");
+    epoch_now = 6;
+    w->client.self.key = &w->key;
+    connect_up(w); /* its own Welcome says so already */
+    epoch_now = 7;
+    pf_net_welcome_again(w->server.net);
+    test_turn_until(w->loop, h.n_welcomes == 3);
+    assert_int_equal(h.last_epoch, 7);
+    assert_int_equal(h.n_others, 1);
+    pf_net_welcome_again(w->client.net); /* nobody there was welcomed by us */
+    pf_peer_send(w->client.net, w->client.peer, pf_msg_bytes(envelope(w, 1, 10)));
+    test_turn_until(w->loop, w->server.n_messages == 1);
+    assert_int_equal(w->server.n_down + w->client.n_down, 0);
+}
+
+enum { MANY = 300 };
+
+/* More than a turn's share, some of which leave meanwhile; the last word counts. */
+static void test_peer_many_are_welcomed_again(void **state)
+{
+    struct world *w = *state;
+    struct heard h;
+    uint64_t peer[MANY];
+    open_heard(w, &h);
+    for (uint32_t i = 0; i < MANY; i++) {
+        connect_up(w);
+        peer[i] = w->server.peer;
+    }
+    pf_net_welcome_again(w->server.net);
+    assert_int_equal(pf_loop_turn(w->loop, false, NULL), 0);
+    epoch_now = 6;
+    pf_net_welcome_again(w->server.net);
+    for (uint32_t i = 0; i < MANY; i += 3) {
+        pf_peer_close(w->server.net, peer[i], false);
+    }
+    for (uint32_t i = 1; i < MANY; i += 3) {
+        pf_peer_send(w->server.net, peer[i], pf_msg_bytes(envelope(w, 1, 10)));
+    }
+    test_turn_until(w->loop, w->client.n_down == MANY / 3 && h.n_others == MANY / 3 &&
+                                 h.n_welcomes >= MANY / 3 * 2);
+    while (pf_loop_wait_ms(w->loop) == 0) {
+        assert_int_equal(pf_loop_turn(w->loop, false, NULL), 0);
+    }
+    assert_int_equal(h.last_epoch, 6);
+    assert_true(h.n_welcomes <= MANY * 2);
+    pf_net_welcome_again(w->server.net); /* and the net may end with some to tell */
+}
+
+static void test_peer_client_may_not_welcome(void **state)
+{
+    struct world *w = *state;
+    open_server(w, (struct pf_net_options){0});
+    int fd = raw_client(w);
+    struct pf_msg msg =
+        pf_link_welcome_again(&w->client.self, &(struct pf_link_state){0}, true, &w->b);
+    uint8_t head[4];
+    test_put_length(head, msg.len);
+    test_write(fd, head, 4);
+    test_write(fd, msg.data, msg.len);
+    expect_closed(w, fd, PF_EPROTO);
+}
+
+/* A master that leads no more: all links end at once, and what was queued with them. */
+static void test_net_drops_its_peers(void **state)
+{
+    struct world *w = *state;
+    open_both(w, (struct pf_net_options){0});
+    connect_up(w);
+    connect_up(w);
+    w->client.self.kind = PeerKind_MASTER; /* urgent from its Hello on */
+    connect_up(w);
+    uint64_t master = w->server.peer;
+    pf_peer_send(w->server.net, w->server.peer - 1, pf_msg_bytes(envelope(w, 1, 10)));
+    pf_net_drop(w->server.net, PF_NET_DROP_ALL_BUT_URGENT);
+    assert_int_equal(w->server.n_down, 0);
+    test_turn_until(w->loop, w->server.n_down == 2 && w->client.n_down == 2);
+    assert_int_equal(w->server.why.code, PF_ECANCELED);
+    assert_int_equal(w->client.n_messages, 0);
+    assert_true(pf_peer_is_up(w->server.net, master));
+    connect_up(w); /* it listens still */
+    uint64_t finding = pf_net_connect(w->server.net, "127.0.0.1:1", NULL);
+    assert_false(pf_peer_is_up(w->server.net, finding));
+    pf_net_drop(w->server.net, PF_NET_DROP_ALL);
+    test_turn_until(w->loop, w->server.n_down == 5 && w->client.n_down == 4);
+    assert_int_equal(w->server.why.code, PF_ECANCELED);
+    assert_int_equal(pf_net_counters(w->server.net)->n_up, 0);
+    assert_int_equal(pf_net_counters(w->server.net)->n_conns, 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -489,6 +660,10 @@ int main(void)
         T(test_net_may_be_destroyed_in_a_callback),
         T(test_peer_connect_may_be_closed_while_connecting),
         T(test_peer_urgent_link_moves_to_a_top_descriptor),
+        T(test_peer_is_welcomed_again_before_what_follows),
+        T(test_peer_many_are_welcomed_again),
+        T(test_peer_client_may_not_welcome),
+        T(test_net_drops_its_peers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
