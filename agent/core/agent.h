@@ -13,8 +13,8 @@
 #include "common/fb/fb.h"
 #include "common/turn/turn.h"
 
-/* What the leader knows. Each launch taken (refused ones too) and each update made has a number, one
- * more than the one before, from 1 at each start of the program (`instance`).
+/* What the leader knows. Each launch taken (refused ones too) and each update made has a number,
+ * one more than the one before, from 1 at each start of the program (`instance`).
  * AgentRegister.sequence is the number of the latest. AgentUpdate.sequence is the highest N such
  * that all up to N was told to this leader: by the registration (numbers up to its `sequence`), or
  * by an update sent since, this one included; a launch is told of by its first update. So a master

@@ -446,7 +446,8 @@ int pf_agentd_run(const struct pf_agentd_options *options, struct pf_err *err)
     if (rc == 0) {
         pf_log(PF_LOG_INFO, "agent ready", "agent=%s native=%s http=%s work_dir=%s",
                pf_agent_id(d.core), d.native_address, d.http_address, d.work_dir);
-        pf_ready_tell((int)options->ready_fd, d.native_address, d.http_address);
+        d.is_up = true;
+        tell_ready(&d);
         rc = d.is_ending ? 0 : pf_loop_run(d.loop, err);
     }
     if (rc == 0 && d.failure.code != 0) {

@@ -95,8 +95,8 @@ void agent_sim_master_up(struct agent_sim *s, uint64_t epoch);
 void agent_sim_foreign_master_up(struct agent_sim *s, uint64_t epoch);
 /* A peer of `role` ("LEADER", "STANDBY") whose Welcome says so; queued. `is_again`: on a link that
  * stands. Incarnation as base64. */
-void agent_sim_welcome(struct agent_sim *s, uint64_t peer, const char *role, const char *incarnation,
-                       uint64_t epoch, bool is_again);
+void agent_sim_welcome(struct agent_sim *s, uint64_t peer, const char *role,
+                       const char *incarnation, uint64_t epoch, bool is_again);
 #define SIM_OURS    "q6urq6urq6urq6urq6urqw=="
 #define SIM_FOREIGN "AQEBAQEBAQEBAQEBAQEBAQ=="
 void agent_sim_master_down(struct agent_sim *s);

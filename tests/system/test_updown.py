@@ -5,6 +5,7 @@ import select
 import signal
 import socket
 import subprocess
+import tempfile
 
 from cluster import (Cluster, PROFFER, TIMEOUT_S, check, check_eq, clean_env, command, finish,
                      main, processes_of)
@@ -148,6 +149,35 @@ def test_status_while_an_agent_is_dead():
         r = c.up()
         check_eq(r.code, 0, r)
         check_eq(sum(d.get("restarts", 0) for d in c.state()["daemons"]), 1)
+        r = c.proffer("status")
+        check_eq(r.code, 0, r)
+
+
+def test_agent_is_not_ready_before_a_master_knows_it():
+    """Its whole life without an answer of the master: it never says that it is ready."""
+    ready, told = os.pipe()
+    with tempfile.TemporaryDirectory() as base, socket.socket() as master:
+        master.bind(("127.0.0.1", 0))
+        master.listen()
+        agent = os.path.join(os.path.dirname(PROFFER), "proffer-agent")
+        p = subprocess.Popen(
+            [agent, "--work-dir", base, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
+             "--master", "127.0.0.1:%d" % master.getsockname()[1], "--ready-when", "registered",
+             "--ready-fd", str(told)],
+            pass_fds=[told], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_env())
+        os.close(told)
+        try:
+            line = p.stderr.readline()
+            while line and b"agent ready" not in line:
+                line = p.stderr.readline()
+            check(line, "it ended")
+        finally:
+            p.terminate()
+            finish(p)
+            r = command(agent, "--stop-launcher", "--work-dir", base)
+        check_eq(r.code, 0, r)
+        with os.fdopen(ready, "rb") as pipe:
+            check_eq(pipe.read(), b"")
 
 
 def test_the_only_agent_is_away():
