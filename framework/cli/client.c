@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A request and its answer over a native link. */
-#include "framework/cli/client.h"
+#include "framework/cli/client_internal.h"
 
 #include <inttypes.h>
 #include <pwd.h>
@@ -8,142 +8,18 @@
 #include <string.h>
 #include <unistd.h>
 #include "common/base/alloc.h"
-#include "common/base/buf.h"
 #include "common/base/limits.h"
 #include "common/link/envelope.h"
-#include "common/link/key.h"
 #include "common/net/keyfile.h"
-#include "common/net/loop.h"
-#include "common/net/peer.h"
+#include "common/sys/clock.h"
 #include "common/sys/random.h"
 #include "framework/cli/reply.h"
 
-enum { MASTERS_MAX = 32 };
-
-struct candidate {
-    char address[PF_ADDRESS_MAX];
-    uint64_t peer;
-    bool is_open; /* connecting, or connected */
-};
-
-struct pf_client {
-    struct pf_loop *loop;
-    struct pf_net *net;
-    struct pf_timer *timer;
-    struct pf_link_self self;
-    struct pf_key key;
-    char user[64];
-    bool is_agent;
-    int32_t reply_ms;
-    struct candidate candidate[MASTERS_MAX];
-    uint32_t n_candidates, n_open;
-    uint64_t peer;             /* the one we talk to, 0 = none */
-    uint32_t at;               /* its candidate */
-    bool timed_out, saw_standby;
-    struct pf_err down;        /* why the last one went away */
-    struct pf_buf reply;
-    struct pf_msg answer;
-    uint64_t request_id;
-    bool is_answered;
-    struct pf_fb_builder builder;
-};
-
-static void add_candidate(struct pf_client *c, struct pf_str address)
-{
-    if (address.len == 0 || address.len >= PF_ADDRESS_MAX || c->n_candidates == MASTERS_MAX) {
-        return;
-    }
-    for (uint32_t i = 0; i < c->n_candidates; i++) {
-        if (pf_str_is(address, c->candidate[i].address)) {
-            return;
-        }
-    }
-    struct candidate *k = &c->candidate[c->n_candidates++];
-    (void)snprintf(k->address, sizeof k->address, "%.*s", PF_STR_ARG(address));
-    k->peer = pf_net_connect(c->net, k->address, NULL);
-    k->is_open = true;
-    c->n_open++;
-}
-
-static struct candidate *candidate_of(struct pf_client *c, uint64_t peer)
-{
-    for (uint32_t i = 0; i < c->n_candidates; i++) {
-        if (c->candidate[i].is_open && c->candidate[i].peer == peer) {
-            return &c->candidate[i];
-        }
-    }
-    return NULL;
-}
-
-static struct pf_msg keep(struct pf_buf *buf, struct pf_msg msg)
-{
-    pf_buf_clear(buf);
-    pf_buf_add(buf, msg.data, msg.len);
-    return (struct pf_msg){.data = buf->data, .len = msg.len, .desc = msg.desc};
-}
-
-static void on_up(void *ctx, const struct pf_peer_up *up)
-{
-    struct pf_client *c = ctx;
-    struct candidate *k = candidate_of(c, up->peer);
-    if (k == NULL || c->peer != 0) {
-        return;
-    }
-    struct Welcome w = Envelope_body_as_Welcome(Envelope__root(up->greeting));
-    if (c->is_agent || Welcome_role(w) != MasterRole_STANDBY) {
-        c->peer = up->peer;
-        c->at = (uint32_t)(k - c->candidate);
-        return;
-    }
-    c->saw_standby = true;
-    for (uint32_t i = 0; i < Welcome_masters__len(w); i++) {
-        add_candidate(c, Welcome_masters__at(w, i));
-    }
-    pf_peer_close(c->net, up->peer, false);
-}
-
-static void on_message(void *ctx, uint64_t peer, struct pf_msg envelope)
-{
-    struct pf_client *c = ctx;
-    struct pf_envelope e = pf_envelope_of(envelope);
-    if (peer == c->peer && e.is_reply && e.request_id == c->request_id && !c->is_answered) {
-        c->answer = keep(&c->reply, envelope);
-        c->is_answered = true;
-    }
-}
-
-static void on_down(void *ctx, uint64_t peer, const struct pf_err *why)
-{
-    struct pf_client *c = ctx;
-    struct candidate *k = candidate_of(c, peer);
-    if (k == NULL) {
-        return;
-    }
-    k->is_open = false;
-    c->n_open--;
-    if (peer == c->peer) {
-        c->peer = 0;
-    }
-    /* of several reasons one that a human can act upon is the best */
-    if (why->code != PF_ECANCELED &&
-        (c->down.code == 0 || why->code == PF_EAUTH || why->code == PF_EVERSION)) {
-        c->down = *why;
-        pf_err_wrap(&c->down, "%s", k->address);
-    }
-}
+enum { LOOK_AROUND_MS = 1000 }; /* while a reply is awaited: does another lead by now? */
 
 static void on_time(void *ctx)
 {
-    struct pf_client *c = ctx;
-    c->timed_out = true;
-}
-
-static const struct pf_net_ops ops = {on_up, on_message, on_down, NULL};
-
-static void set_timeout(struct pf_client *c, int32_t timeout_ms)
-{
-    c->timed_out = false;
-    pf_timer_set(c->timer, timeout_ms < 0 ? INT64_MAX : pf_loop_now_ms(c->loop) + timeout_ms);
+    (void)ctx; /* it ends the wait of a turn */
 }
 
 static int read_key(struct pf_client *c, const struct pf_client_options *o, struct pf_err *err)
@@ -160,44 +36,19 @@ static int read_key(struct pf_client *c, const struct pf_client_options *o, stru
     return o->needs_key_file ? pf_err_set(err, rc, "%s", why.msg) : 0;
 }
 
-static int no_leader(struct pf_client *c, int32_t waited_ms, struct pf_err *err)
+static int32_t or_default(int32_t ms, int32_t otherwise)
 {
-    if (c->timed_out) {
-        return pf_err_set(err, PF_ETIMEOUT, "no answer within %" PRId32 " ms", waited_ms);
-    }
-    if (c->down.code != 0) {
-        return pf_err_set(err, c->down.code, "%s", c->down.msg);
-    }
-    return pf_err_set(err, PF_ECONN, c->saw_standby ? "there is no leading master"
-                                                    : "no address to connect to");
+    return ms != 0 ? ms : otherwise;
 }
 
-static int connect_all(struct pf_client *c, const struct pf_client_options *o, struct pf_err *err)
+static int find_first(struct pf_client *c, const char *addresses, struct pf_err *err)
 {
-    const char *at = o->addresses;
-    while (*at != '\0') {
+    for (const char *at = addresses; *at != '\0';) {
         uint32_t len = (uint32_t)strcspn(at, ",");
-        add_candidate(c, (struct pf_str){at, len});
+        pf_client_add(c, (struct pf_str){at, len});
         at += len + (at[len] == ',' ? 1 : 0);
     }
-    int32_t ms = o->connect_ms != 0 ? o->connect_ms : PF_CLIENT_CONNECT_MS;
-    set_timeout(c, ms);
-    while (c->peer == 0 && c->n_open > 0 && !c->timed_out) {
-        int rc = pf_loop_turn(c->loop, true, err);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    if (c->peer == 0) {
-        return no_leader(c, ms, err);
-    }
-    for (uint32_t i = 0; i < c->n_candidates; i++) {
-        if (c->candidate[i].is_open && i != c->at) {
-            pf_peer_close(c->net, c->candidate[i].peer, false);
-        }
-    }
-    pf_err_clear(&c->down);
-    return 0;
+    return pf_client_find(c, false, pf_now_ms() + c->leader_ms, err);
 }
 
 int pf_client_open(const struct pf_client_options *options, struct pf_client **out,
@@ -206,18 +57,23 @@ int pf_client_open(const struct pf_client_options *options, struct pf_client **o
     struct pf_client *c = PF_NEW(struct pf_client);
     const struct passwd *me = getpwuid(geteuid());
     (void)snprintf(c->user, sizeof c->user, "%s", me != NULL ? me->pw_name : "");
-    c->self = (struct pf_link_self){
-        .kind = PeerKind_OPERATOR, .version = PF_VERSION, .user = c->user};
+    c->self =
+        (struct pf_link_self){.kind = PeerKind_OPERATOR, .version = PF_VERSION, .user = c->user};
     c->is_agent = options->is_agent;
-    c->reply_ms = options->reply_ms != 0 ? options->reply_ms : PF_CLIENT_REPLY_MS;
+    c->reply_ms = or_default(options->reply_ms, PF_CLIENT_REPLY_MS);
+    c->connect_ms = or_default(options->connect_ms, PF_CLIENT_CONNECT_MS);
+    c->leader_ms = or_default(options->leader_ms, PF_CLIENT_LEADER_MS);
+    c->stale_ms = options->stale_ms;
+    c->on_note = options->on_note;
+    c->ctx = options->ctx;
     pf_fb_builder_init(&c->builder, NULL);
     struct pf_net_options net = {.self = &c->self, .seed = pf_random_u64()};
     int rc = read_key(c, options, err);
     rc = rc != 0 ? rc : pf_loop_create(&c->loop, err);
-    rc = rc != 0 ? rc : pf_net_create(c->loop, &net, &ops, c, &c->net, err);
+    rc = rc != 0 ? rc : pf_net_create(c->loop, &net, &pf_client_net_ops, c, &c->net, err);
     if (rc == 0) {
         c->timer = pf_timer_create(c->loop, PF_PRIO_NORMAL, on_time, c);
-        rc = connect_all(c, options, err);
+        rc = find_first(c, options->addresses, err);
     }
     if (rc != 0) {
         pf_client_close(c);
@@ -248,45 +104,136 @@ const char *pf_client_address(const struct pf_client *c)
     return c->candidate[c->at].address;
 }
 
+uint32_t pf_client_links(const struct pf_client *c)
+{
+    return c->n_links;
+}
+
+bool pf_client_is_stale(const struct pf_client *c)
+{
+    return c->is_stale;
+}
+
+void pf_client_refresh(struct pf_client *c)
+{
+    if (c->is_stale) {
+        pf_client_leave(c);
+    }
+}
+
 struct pf_fb_builder *pf_client_builder(struct pf_client *c)
 {
     pf_fb_builder_reset(&c->builder);
     return &c->builder;
 }
 
-int pf_client_call(struct pf_client *c, uint8_t body_type, struct pf_ref body,
-                   int32_t timeout_ms, struct pf_msg *out, struct pf_err *err)
+static void look_around(struct pf_client *c, int64_t now_ms)
 {
-    if (c->peer == 0) {
-        return pf_err_set(err, PF_ECONN, "the link to %s is broken", pf_client_address(c));
+    for (uint32_t i = 0; i < c->n_candidates; i++) {
+        if (i != c->at && !c->candidate[i].is_open) {
+            c->candidate[i].retry_ms = now_ms;
+        }
     }
-    struct pf_envelope e = {.request_id = ++c->request_id, .body_type = body_type};
-    struct pf_msg msg = pf_envelope_finish(&c->builder, &e, body);
+    pf_client_connect(c, now_ms);
+}
+
+/* One request to the peer we have, and its reply in c->answer. PF_ECONN: the link broke, or another
+ * leads by now. */
+static int exchange(struct pf_client *c, struct pf_msg msg, int32_t timeout_ms, struct pf_err *err)
+{
+    uint32_t link = c->n_links, at = c->at;
+    int64_t now_ms = pf_now_ms();
+    int64_t end_ms = timeout_ms < 0 ? INT64_MAX : now_ms + timeout_ms;
+    int64_t look_ms = c->is_agent ? INT64_MAX : now_ms + LOOK_AROUND_MS;
     c->is_answered = false;
     pf_peer_send(c->net, c->peer, pf_msg_bytes(msg));
-    set_timeout(c, timeout_ms == 0 ? c->reply_ms : timeout_ms);
     /* what is sent between two turns is written at the end of the next one: that must not wait */
-    bool may_wait = false;
-    while (!c->is_answered && c->peer != 0 && !c->timed_out) {
-        int rc = pf_loop_turn(c->loop, may_wait, err);
-        may_wait = true;
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    if (!c->is_answered) {
-        if (c->peer != 0) {
+    int rc = pf_loop_turn(c->loop, false, err);
+    while (rc == 0 && !c->is_answered && c->peer != 0 && c->n_links == link) {
+        now_ms = pf_now_ms();
+        if (now_ms >= end_ms) {
             return pf_err_set(err, PF_ETIMEOUT, "%s did not answer", pf_client_address(c));
         }
-        return pf_err_set(err, c->down.code != 0 ? c->down.code : PF_ECONN, "%s",
-                          c->down.code != 0 ? c->down.msg : "the link broke");
+        if (now_ms >= look_ms) {
+            look_around(c, now_ms);
+            look_ms = now_ms + LOOK_AROUND_MS;
+        }
+        rc = pf_client_turn(c, end_ms < look_ms ? end_ms : look_ms, err);
     }
-    struct pf_envelope reply = pf_envelope_of(c->answer);
-    int rc = pf_reply_error(&reply, err);
-    if (rc == 0) {
-        *out = c->answer;
+    if (rc != 0 || (c->is_answered && c->n_links == link)) {
+        return rc;
     }
-    return rc;
+    const struct pf_err *why = &c->candidate[at].why;
+    return pf_err_set(err, PF_ECONN, "%s: %s", c->candidate[at].address,
+                      why->code != 0 ? why->msg : "it does not lead any more");
+}
+
+/* It was not carried out: this master does not lead. */
+static bool is_turned_away(const struct pf_client *c, const struct pf_envelope *reply)
+{
+    return !c->is_agent && (reply->code == ReplyCode_NOT_LEADER ||
+                            (c->is_stale && reply->code == ReplyCode_UNAVAILABLE));
+}
+
+static int call(struct pf_client *c, uint8_t body_type, struct pf_ref body, int32_t timeout_ms,
+                bool is_repeated, struct pf_msg *out, struct pf_err *err)
+{
+    struct pf_envelope e = {.request_id = ++c->request_id, .body_type = body_type};
+    struct pf_msg msg = pf_envelope_finish(&c->builder, &e, body);
+    int64_t until_ms = 0;
+    for (;;) {
+        struct pf_err why = {0};
+        int rc = 0;
+        if (c->peer == 0) {
+            until_ms = until_ms != 0 ? until_ms : pf_now_ms() + c->leader_ms;
+            rc = pf_client_find(c, c->n_links > 0, until_ms, &why);
+        }
+        if (rc != 0) {
+            return pf_err_set(err, rc, "%s", why.msg);
+        }
+        rc = exchange(c, msg, timeout_ms == 0 ? c->reply_ms : timeout_ms, &why);
+        if (rc == 0) {
+            struct pf_envelope reply = pf_envelope_of(c->answer);
+            if (!is_repeated || !is_turned_away(c, &reply) ||
+                (until_ms != 0 && pf_now_ms() >= until_ms)) {
+                rc = pf_reply_error(&reply, err);
+                *out = rc == 0 ? c->answer : *out;
+                return rc;
+            }
+            c->candidate[c->at].is_standby = true;
+            pf_client_leave(c);
+            until_ms = until_ms != 0 ? until_ms : pf_now_ms() + c->leader_ms;
+        } else if (rc != PF_ECONN || !is_repeated || c->is_agent) {
+            return pf_err_set(err, rc, "%s", why.msg);
+        }
+    }
+}
+
+int pf_client_call(struct pf_client *c, uint8_t body_type, struct pf_ref body, int32_t timeout_ms,
+                   struct pf_msg *out, struct pf_err *err)
+{
+    return call(c, body_type, body, timeout_ms, true, out, err);
+}
+
+int pf_client_call_once(struct pf_client *c, uint8_t body_type, struct pf_ref body,
+                        int32_t timeout_ms, struct pf_msg *out, struct pf_err *err)
+{
+    return call(c, body_type, body, timeout_ms, false, out, err);
+}
+
+static void note_stale(struct pf_client *c, struct Master_Response r)
+{
+    struct Stale stale = Master_Response_stale(r);
+    if (stale.tab.p == NULL || c->noted_stale) {
+        return;
+    }
+    c->noted_stale = true;
+    if (Stale__has_lag(stale)) {
+        pf_client_note(c, "no master leads; answered by a standby, %" PRIu64 " batch%s behind",
+                       Stale_lag(stale), Stale_lag(stale) == 1 ? "" : "es");
+    } else {
+        pf_client_note(c, "no master leads; answered by a standby, nobody knows how far behind");
+    }
 }
 
 int pf_client_ask(struct pf_client *c, const struct Master_Call__args *call,
@@ -299,6 +246,7 @@ int pf_client_ask(struct pf_client *c, const struct Master_Call__args *call,
         return rc;
     }
     *out = Envelope_body_as_Master_Response(Envelope__root(reply));
+    note_stale(c, *out);
     return 0;
 }
 

@@ -75,7 +75,24 @@ int pf_client_check_up(struct pf_cli *cli, const struct pf_cluster *cluster)
     return pf_client_fail(cli, cluster, &err);
 }
 
-int pf_client_of(struct pf_cli *cli, struct pf_cluster *out_cluster, struct pf_client **out)
+static void on_note(void *ctx, const char *text)
+{
+    pf_cli_note(ctx, "%s", text);
+}
+
+struct pf_client_options pf_client_options_of(struct pf_cli *cli, const struct pf_cluster *cluster)
+{
+    return (struct pf_client_options){
+        .addresses = cluster->masters,
+        .key_file = cluster->key_file,
+        .needs_key_file = cluster->key_is_named,
+        .on_note = on_note,
+        .ctx = cli,
+    };
+}
+
+int pf_client_to_look(struct pf_cli *cli, int32_t stale_ms, struct pf_cluster *out_cluster,
+                      struct pf_client **out)
 {
     int status = pf_cluster_of(cli, out_cluster);
     status = status != 0 ? status : pf_client_check_up(cli, out_cluster);
@@ -83,13 +100,15 @@ int pf_client_of(struct pf_cli *cli, struct pf_cluster *out_cluster, struct pf_c
         return status;
     }
     struct pf_err err = {0};
-    const struct pf_client_options options = {
-        .addresses = out_cluster->masters,
-        .key_file = out_cluster->key_file,
-        .needs_key_file = out_cluster->key_is_named,
-    };
+    struct pf_client_options options = pf_client_options_of(cli, out_cluster);
+    options.stale_ms = stale_ms;
     if (pf_client_open(&options, out, &err) != 0) {
         return pf_client_fail(cli, out_cluster, &err);
     }
     return 0;
+}
+
+int pf_client_of(struct pf_cli *cli, struct pf_cluster *out_cluster, struct pf_client **out)
+{
+    return pf_client_to_look(cli, 0, out_cluster, out);
 }

@@ -89,6 +89,7 @@ static void live_ids(struct pf_cli *cli, const struct pf_completion *line)
     const struct pf_client_options options = {.addresses = cluster.masters,
                                               .key_file = cluster.key_file,
                                               .connect_ms = LIVE_IDS_MS,
+                                              .leader_ms = LIVE_IDS_MS,
                                               .reply_ms = LIVE_IDS_MS};
     struct pf_entities found = {0};
     bool more = false;

@@ -16,8 +16,9 @@
 #include "framework/cli/table.h"
 
 enum {
-    ASK_MS = 2000,              /* a master that does not answer does not keep us */
-    TASKS_END_MS = 15000,       /* their grace, and a little */
+    ASK_MS = 2000,               /* a master that does not answer does not keep us */
+    LEADER_MS = 5000,            /* nor do masters of which none leads, for long */
+    TASKS_END_MS = 15000,        /* their grace, and a little */
     SUPERVISOR_ENDS_MS = 120000, /* its own escalations take less */
     NAMED_MAX = 8,
 };
@@ -34,8 +35,8 @@ static void name_tasks(struct down *d)
 {
     const char *list = "";
     for (uint32_t i = 0; i < d->live.n && i < NAMED_MAX; i++) {
-        list = pf_cli_text(d->cli, "%s%s%.*s", list, i > 0 ? ", " : "",
-                           PF_STR_ARG(d->live.at[i].id));
+        list =
+            pf_cli_text(d->cli, "%s%s%.*s", list, i > 0 ? ", " : "", PF_STR_ARG(d->live.at[i].id));
     }
     pf_cli_note(d->cli, "cluster %s: %u task%s: %s%s", d->cluster.name, d->live.n,
                 d->live.n == 1 ? " runs" : "s run", list, d->live.n > NAMED_MAX ? ", ..." : "");
@@ -45,9 +46,10 @@ static void name_tasks(struct down *d)
 static int ask(struct down *d)
 {
     struct pf_err err = {0};
-    const struct pf_client_options options = {.addresses = d->cluster.masters,
-                                              .key_file = d->cluster.key_file,
-                                              .connect_ms = ASK_MS};
+    struct pf_client_options options = pf_client_options_of(d->cli, &d->cluster);
+    options.needs_key_file = false;
+    options.connect_ms = ASK_MS;
+    options.leader_ms = LEADER_MS;
     if (d->cluster.masters[0] == '\0' || pf_client_open(&options, &d->client, &err) != 0) {
         return 0; /* nobody to ask: what remains is ended all the same */
     }
@@ -128,11 +130,11 @@ static int stop_supervisor(struct down *d, pid_t pid)
     }
     bool is_gone = pf_local_wait_gone(pidfd, SUPERVISOR_ENDS_MS);
     pf_fd_close(&pidfd);
-    return is_gone ? 0
-                   : pf_cli_fail(d->cli, PF_EXIT_FAILED,
-                                 pf_cli_text(d->cli, "the supervisor %ld does not end", (long)pid),
-                                 pf_cli_text(d->cli, "its log: %s/log/supervisor.log",
-                                             d->cluster.dir));
+    return is_gone
+               ? 0
+               : pf_cli_fail(d->cli, PF_EXIT_FAILED,
+                             pf_cli_text(d->cli, "the supervisor %ld does not end", (long)pid),
+                             pf_cli_text(d->cli, "its log: %s/log/supervisor.log", d->cluster.dir));
 }
 
 /* The supervisor was killed: its daemons got a signal at its death; wait for them, and end what
@@ -208,10 +210,10 @@ static int run(struct pf_cli *cli)
         return PF_EXIT_OK;
     }
     if (d.cluster.dir == NULL) {
-        return pf_cli_fail(cli, PF_EXIT_FAILED,
-                           pf_cli_text(cli, "the cluster %s was not started here by 'proffer up'",
-                                       d.cluster.name),
-                           "stop its daemons where they run; a local cluster is named by --dir");
+        return pf_cli_fail(
+            cli, PF_EXIT_FAILED,
+            pf_cli_text(cli, "the cluster %s was not started here by 'proffer up'", d.cluster.name),
+            "stop its daemons where they run; a local cluster is named by --dir");
     }
     if (pf_local_read(d.cluster.dir, &cli->arena, &d.local, &err) != 0) {
         return pf_cli_fail(cli, PF_EXIT_FAILED, err.msg, "look at that directory");

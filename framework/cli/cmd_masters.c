@@ -56,7 +56,9 @@ static int fetch(struct pf_cli *cli, struct pf_client *c, struct pf_output *o, s
 
 static int run(struct pf_cli *cli)
 {
-    static const struct pf_list list = {&pf_master_columns, fetch};
+    /* every master knows them: there is no reason to wait long for one to lead */
+    static const struct pf_list list = {
+        .columns = &pf_master_columns, .stale_ms = 1000, .fetch = fetch};
     return pf_list_run(cli, &list);
 }
 

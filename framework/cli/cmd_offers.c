@@ -50,7 +50,7 @@ static int fetch(struct pf_cli *cli, struct pf_client *c, struct pf_output *o, s
 
 static int run(struct pf_cli *cli)
 {
-    static const struct pf_list list = {&pf_offer_columns, fetch};
+    static const struct pf_list list = {.columns = &pf_offer_columns, .fetch = fetch};
     return pf_list_run(cli, &list);
 }
 

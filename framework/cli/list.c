@@ -4,6 +4,9 @@
 
 #include <poll.h>
 
+/* What a standby knows of tasks and agents is little: first wait for the one that knows all. */
+enum { STALE_MS = PF_CLIENT_LEADER_MS - 1000 };
+
 static int list_once(struct pf_cli *cli, const struct pf_list *list,
                      const struct pf_cluster *cluster, struct pf_client *client)
 {
@@ -29,7 +32,8 @@ int pf_list_run(struct pf_cli *cli, const struct pf_list *list)
         return status;
     }
     pf_output_discard(o);
-    status = pf_client_of(cli, &cluster, &client);
+    status =
+        pf_client_to_look(cli, list->stale_ms != 0 ? list->stale_ms : STALE_MS, &cluster, &client);
     if (status != 0) {
         return status;
     }
@@ -42,6 +46,7 @@ int pf_list_run(struct pf_cli *cli, const struct pf_list *list)
         if (!watches || status != PF_EXIT_OK || ferror(cli->out)) {
             break;
         }
+        pf_client_refresh(client);
         (void)poll(NULL, 0, PF_LIST_WATCH_MS); /* people watch: there is no event to wait for */
     } while (true);
     pf_client_close(client);

@@ -13,6 +13,7 @@ struct pf_list {
     const struct pf_columns *columns;
     /* Puts every row; flushes after each page. */
     int (*fetch)(struct pf_cli *cli, struct pf_client *c, struct pf_output *o, struct pf_err *err);
+    int32_t stale_ms; /* a standby answers when none leads for that long; 0: the usual patience */
 };
 
 /* Returns the exit status. */
