@@ -49,6 +49,7 @@ static void tell_operation(struct pf_master *m, const struct acceptance *c,
     if (!Offer_Operation__has_id(op)) {
         return;
     }
+    pf_turn_fence(m->turn);
     b = pf_m_builder(m);
     status.operation_id = OperationID__copy(b, Offer_Operation_id(op));
     pf_m_send_event(m, c->f->peer,

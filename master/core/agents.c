@@ -5,6 +5,8 @@
 #include "common/base/alloc.h"
 #include "master/core/offers.h"
 #include "master/core/out.h"
+#include "master/core/removals.h"
+#include "master/core/seen.h"
 #include "master/core/tasks.h"
 
 struct m_agent *pf_m_agent_get(const struct pf_master *m, struct pf_str id)
@@ -154,21 +156,40 @@ void pf_m_agent_link_down(struct pf_master *m, struct m_agent *a)
     pf_heap_set(&m->agent_deadlines, &a->deadline, m->now_ms + m->o.agent_unreachable_ms);
 }
 
-/* Its frameworks are told, beside what each of their tasks tells. */
-static void tell_failure(struct pf_master *m, struct m_agent *a)
+static void tell_failure(struct pf_master *m, const struct m_agent *a, struct m_framework *f)
 {
+    struct pf_fb_builder *b = pf_m_builder(m);
+    struct pf_ref id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)});
+
+    pf_m_send_event(m, f->peer,
+                    &(struct Scheduler_Event__args){
+                        .type = PF_OPT(Scheduler_Event_Type_FAILURE),
+                        .failure = Scheduler_Event_Failure__put(
+                            b, &(struct Scheduler_Event_Failure__args){.agent_id = id})});
+}
+
+/* Its frameworks are told, beside what each of their tasks tells; all of them if it is not known
+ * which ones had tasks there. */
+static void tell_failures(struct pf_master *m, const struct m_agent *a)
+{
+    struct pf_order_cursor c = {0};
+    struct m_framework *f;
     struct m_link *l;
 
+    pf_turn_fence(m->turn);
+    if (!a->is_learnt) {
+        while ((f = pf_order_next(&m->framework_order, &c)) != NULL) {
+            if (f->peer) {
+                tell_failure(m, a, f);
+            }
+        }
+        return;
+    }
     LIST_FOREACH(l, &a->links, of_agent)
     {
-        struct pf_fb_builder *b = pf_m_builder(m);
-        struct pf_ref id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)});
-
-        pf_m_send_event(m, l->framework->peer,
-                        &(struct Scheduler_Event__args){
-                            .type = PF_OPT(Scheduler_Event_Type_FAILURE),
-                            .failure = Scheduler_Event_Failure__put(
-                                b, &(struct Scheduler_Event_Failure__args){.agent_id = id})});
+        if (l->framework->peer) {
+            tell_failure(m, a, l->framework);
+        }
     }
 }
 
@@ -176,6 +197,11 @@ void pf_m_agent_deadline(struct pf_master *m, struct m_agent *a)
 {
     struct m_task *next;
 
+    if (!pf_m_removal_take(m, a)) {
+        a->is_given_up = false; /* what was heard then is old when its time comes */
+        return;
+    }
+    pf_m_seen_forget(m, a);
     pf_m_agent_move(m, a, M_AGENT_UNREACHABLE, "timeout");
     a->unreachable_ms = m->wall_ms;
     pf_m_agent_put_row(m, a);
@@ -183,7 +209,7 @@ void pf_m_agent_deadline(struct pf_master *m, struct m_agent *a)
         next = TAILQ_NEXT(t, of_agent);
         pf_m_task_unreachable(m, t);
     }
-    tell_failure(m, a);
+    tell_failures(m, a);
     if (a->al) {
         pf_al_agent_remove(m->al, a->al);
         a->al = NULL;

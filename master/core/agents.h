@@ -27,6 +27,7 @@ void pf_m_agent_move(struct pf_master *m, struct m_agent *a, enum m_agent_state 
 
 /* Its link broke, or is given up: offers go, tasks stay. */
 void pf_m_agent_link_down(struct pf_master *m, struct m_agent *a);
+/* Its time is over and no other master sees it: unreachable, unless a limit holds that back. */
 void pf_m_agent_deadline(struct pf_master *m, struct m_agent *a);
 void pf_m_agents_fini(struct pf_master *m);
 

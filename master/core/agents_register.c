@@ -9,6 +9,8 @@
 #include "master/core/convert.h"
 #include "master/core/frameworks.h"
 #include "master/core/out.h"
+#include "master/core/removals.h"
+#include "master/core/seen.h"
 #include "master/core/tasks.h"
 
 PF_PRINTF(5, 6)
@@ -238,6 +240,8 @@ static void register_begin(struct pf_master *m, struct m_peer *p, struct m_agent
     }
     a->is_returning = a->is_returning || was_unreachable;
     pf_heap_remove(&m->agent_deadlines, &a->deadline);
+    pf_m_seen_forget(m, a);
+    pf_m_removal_forget(m, a);
     a->info = (struct m_blob){0};
     set_particulars(a, r, info);
     renew_al(m, a, total);
@@ -265,16 +269,18 @@ void pf_m_on_agent_register(struct pf_master *m, struct m_peer *p, struct Envelo
     struct pf_err err = {0};
     struct m_agent *a = NULL;
     struct pf_bytes copy;
+    uint32_t max_bytes = m->o.row_max_bytes - PF_M_ROW_EXTRA_BYTES;
 
+    max_bytes = max_bytes < PF_AGENT_INFO_MAX_BYTES ? max_bytes : PF_AGENT_INFO_MAX_BYTES;
     if (!identity_is_fine(m, p, r, id, request_id)) {
         return;
     }
     copy = pf_m_agent_info_copy(m, info);
     if (p->agent && !pf_str_eq(id, pf_str(p->agent->id))) {
         refuse(m, p, request_id, ReplyCode_BAD_REQUEST, "this link registered another agent");
-    } else if (copy.len > PF_AGENT_INFO_MAX_BYTES) {
+    } else if (copy.len > max_bytes) {
         refuse(m, p, request_id, ReplyCode_TOO_LARGE, "the agent's info has more than %u bytes",
-               PF_AGENT_INFO_MAX_BYTES);
+               max_bytes);
     } else if (read_total(info, &total, &err) < 0) {
         refuse(m, p, request_id, ReplyCode_BAD_REQUEST, "agent resources: %s", err.msg);
     } else {

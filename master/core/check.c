@@ -4,6 +4,8 @@
 #include "master/core/agents.h"
 #include "master/core/demand.h"
 #include "master/core/masters.h"
+#include "master/core/removals.h"
+#include "master/core/seen.h"
 #include "master/core/state.h"
 #include "master/core/tasks.h"
 
@@ -165,5 +167,7 @@ void pf_master_check(const struct pf_master *m)
     }
     check_peers(m);
     pf_m_masters_check(m);
+    pf_m_seen_check(m);
+    pf_m_removals_check(m);
     PF_ASSERT(TAILQ_EMPTY(&m->woken) && TAILQ_EMPTY(&m->with_fresh));
 }

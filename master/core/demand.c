@@ -160,6 +160,7 @@ static void tell_refused(struct pf_master *m, struct m_framework *f, struct pf_s
         .demand_id = id.at ? id : PF_STR(""), .state = DemandState_REFUSED, .text = pf_str(text)};
 
     m->stats.bad_messages++;
+    pf_turn_fence(m->turn);
     pf_m_send_event(m, f->peer,
                     &(struct Scheduler_Event__args){
                         .type = PF_OPT(Scheduler_Event_Type_DEMAND_STATUS),
@@ -370,6 +371,7 @@ static void scan_finish(struct pf_master *m, struct m_demand *d)
     }
     if (pf_m_demand_is_hopeless(m, d)) {
         pf_m_nearest_miss_text(m, d, &text);
+        pf_turn_fence(m->turn);
         tell(m, d, DemandState_REFUSED, pf_buf_cstr(&text));
         pf_buf_fini(&text);
         trim(m, d, 0, "demand_refused");

@@ -68,6 +68,7 @@ void pf_m_framework_row(struct pf_master *m, struct pf_bytes key, struct Row_Fra
         f = pf_m_framework_new(m, id, Row_Framework_info__bytes(row), M_FRAMEWORK_RECOVERED, "row");
     }
     f->is_durable = true;
+    f->has_count = true;
     f->generation = Row_Framework_generation(row);
     f->failover_ms = Row_Framework_failover_ms(row);
     f->registered_ms = Row_Framework_subscribed_ms(row);
@@ -227,6 +228,7 @@ void pf_m_framework_remove(struct pf_master *m, struct m_framework *f, const cha
     struct pf_order_cursor c = {0};
     struct m_peer *p = f->peer;
 
+    pf_turn_fence(m->turn); /* before anybody hears of it */
     pf_m_framework_move(m, f, M_FRAMEWORK_COMPLETED, why);
     pf_heap_remove(&m->framework_deadlines, &f->deadline);
     pf_al_framework_set_active(m->al, f->al, false);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 #include "common/base/alloc.h"
+#include "common/base/limits.h"
 #include "master/core/agents.h"
 #include "master/core/demand.h"
 #include "master/core/frameworks.h"
@@ -14,6 +15,7 @@
 #include "master/core/out.h"
 #include "master/core/peers.h"
 #include "master/core/reconcile.h"
+#include "master/core/removals.h"
 #include "master/core/seen.h"
 #include "master/core/state.h"
 #include "master/core/tasks.h"
@@ -28,6 +30,7 @@ static void options_copy(struct pf_master_options *to, const struct pf_master_op
     to->address = pf_strdup(from->address ? from->address : "");
     to->http_address = pf_strdup(from->http_address ? from->http_address : "");
     to->hostname = pf_strdup(from->hostname ? from->hostname : "");
+    to->row_max_bytes = from->row_max_bytes ? from->row_max_bytes : PF_ROW_MAX_BYTES;
     to->task_user = pf_strdup(from->task_user ? from->task_user : "nobody");
 }
 
@@ -36,6 +39,8 @@ struct pf_master *pf_master_create(const struct pf_master_options *options)
     struct pf_master *m = PF_NEW(struct pf_master);
 
     PF_ASSERT(options->agent_unreachable_ms > 0);
+    PF_ASSERT(options->row_max_bytes == 0 || (options->row_max_bytes > 2 * PF_M_ROW_EXTRA_BYTES &&
+                                              options->row_max_bytes <= PF_ROW_MAX_BYTES));
     options_copy(&m->o, options);
     pf_rng_seed(&m->rng, options->seed);
     m->peers.seed = pf_rng_next(&m->rng);
@@ -50,6 +55,8 @@ struct pf_master *pf_master_create(const struct pf_master_options *options)
     TAILQ_INIT(&m->with_fresh);
     TAILQ_INIT(&m->unsettled);
     TAILQ_INIT(&m->masters);
+    pf_m_seen_init(m);
+    pf_m_removals_init(m);
     return m;
 }
 
@@ -82,6 +89,7 @@ void pf_master_destroy(struct pf_master *m)
     pf_m_frameworks_fini(m);
     pf_m_agents_fini(m);
     pf_m_masters_fini(m);
+    pf_m_removals_fini(m);
     pf_allocator_destroy(m->al);
     pf_m_stamps_fini(&m->update_stamps);
     pf_m_stamps_fini(&m->acknowledge_stamps);
@@ -132,6 +140,7 @@ static void on_elected(struct pf_master *m, const struct pf_master_event *ev)
         pf_turn_put(m->turn, RegistryTable_META, (struct pf_bytes){(const uint8_t *)"registry", 8},
                     pf_msg_bytes(pf_m_registry_row_of(pf_m_builder(m), m)));
     }
+    pf_m_removals_elected(m);
     pf_m_agents_elected(m);
     pf_m_frameworks_elected(m);
 }
@@ -236,8 +245,12 @@ static void on_message(struct pf_master *m, uint64_t peer, struct pf_msg message
     struct m_peer *p = pf_m_peer_get(m, peer);
     enum Body body = Envelope_body_type(e);
 
-    if (!p || body == Body_Heartbeat || Envelope_is_reply(e)) {
+    if (!p || body == Body_Heartbeat) {
         return; /* closed, or of no interest here */
+    }
+    if (Envelope_is_reply(e)) {
+        pf_m_on_seen_reply(m, p, e); /* masters are asked nothing else, others nothing */
+        return;
     }
     for (size_t i = 0; i < PF_ARRAY_LEN(bodies); i++) {
         if (bodies[i].body != body) {
@@ -265,38 +278,72 @@ static void on_message(struct pf_master *m, uint64_t peer, struct pf_msg message
 
 /* --- time --- */
 
-/* One deadline that has come; false: none. An agent's costs a row, of which a step may store a few
- * only: then `*agents_left` falls. */
-static bool one_deadline(struct pf_master *m, uint32_t *agents_left)
+enum { DEADLINES_PER_STEP = 256, AGENTS_PER_STEP = 8, SCANS_PER_STEP = 4 };
+enum { FRAMEWORKS_TOLD = 1024 }; /* of an agent's loss, at the cost of a deadline of an agent */
+
+/* What a step may still do. */
+struct budget {
+    uint32_t deadlines, agents;
+    uint32_t row_bytes; /* it may go a row above, so that rows stay below twice the largest */
+};
+
+static void spend(struct budget *left, uint32_t row_bytes, uint32_t agents)
+{
+    left->deadlines--;
+    left->row_bytes -= row_bytes < left->row_bytes ? row_bytes : left->row_bytes;
+    left->agents -= agents < left->agents ? agents : left->agents;
+}
+
+static void agent_deadline(struct pf_master *m, struct budget *left, struct m_agent *a)
+{
+    pf_heap_remove(&m->agent_deadlines, &a->deadline);
+    if (pf_m_seen_is_wanted(m, a)) {
+        pf_m_seen_want(m, a);
+        spend(left, 0, 0);
+        return;
+    }
+    spend(left, a->info.len + PF_M_ROW_EXTRA_BYTES,
+          1 + (uint32_t)m->stats.n_frameworks_connected / FRAMEWORKS_TOLD);
+    pf_m_agent_deadline(m, a);
+}
+
+/* One deadline that has come; false: none, or the step has done enough. */
+static bool one_deadline(struct pf_master *m, struct budget *left)
 {
     struct pf_heap_node *n;
 
+    if (left->deadlines == 0) {
+        return false;
+    }
     if ((n = pf_heap_first(&m->offer_deadlines)) && n->key <= m->now_ms) {
+        spend(left, 0, 0);
         pf_m_offer_deadline(m, PF_CONTAINER(n, struct m_offer, deadline));
         return true;
     }
-    if ((n = pf_heap_first(&m->framework_deadlines)) && n->key <= m->now_ms) {
+    n = pf_heap_first(&m->framework_deadlines);
+    if (left->row_bytes > 0 && n && n->key <= m->now_ms) {
+        spend(left, PF_M_ROW_EXTRA_BYTES, 0);
         pf_m_framework_deadline(m, PF_CONTAINER(n, struct m_framework, deadline));
         return true;
     }
-    if (*agents_left > 0 && (n = pf_heap_first(&m->agent_deadlines)) && n->key <= m->now_ms) {
-        (*agents_left)--;
-        pf_heap_remove(&m->agent_deadlines, n);
-        pf_m_agent_deadline(m, PF_CONTAINER(n, struct m_agent, deadline));
+    n = pf_heap_first(&m->agent_deadlines);
+    if (left->row_bytes > 0 && left->agents > 0 && n && n->key <= m->now_ms) {
+        agent_deadline(m, left, PF_CONTAINER(n, struct m_agent, deadline));
         return true;
     }
     return false;
 }
 
-enum { DEADLINES_PER_STEP = 256, AGENTS_PER_STEP = 8, SCANS_PER_STEP = 4 };
-
 static void on_deadline(struct pf_master *m)
 {
     struct pf_heap_node *n;
-    uint32_t left = DEADLINES_PER_STEP, agents_left = AGENTS_PER_STEP;
+    struct budget left = {DEADLINES_PER_STEP, AGENTS_PER_STEP, m->o.row_max_bytes};
 
-    while (left > 0 && one_deadline(m, &agents_left)) {
-        left--;
+    pf_m_seen_on_deadline(m);
+    while (one_deadline(m, &left)) {
+    }
+    if (left.deadlines > 0 || m->seen.n_waiting >= PF_AGENTS_ASKED_MAX) {
+        pf_m_seen_ask(m);
     }
     for (uint32_t i = 0; i < SCANS_PER_STEP; i++) {
         n = pf_heap_first(&m->demand_deadlines);
@@ -324,6 +371,9 @@ int64_t pf_master_deadline(const struct pf_master *m)
         const struct pf_heap_node *n = pf_heap_first(heaps[i]);
 
         at = n && n->key < at ? n->key : at;
+    }
+    if (pf_m_seen_deadline(m) < at) {
+        at = pf_m_seen_deadline(m);
     }
     return pf_allocator_is_due(m->al) && m->now_ms < at ? m->now_ms : at;
 }
@@ -363,4 +413,5 @@ void pf_master_stats(const struct pf_master *m, struct pf_master_stats *out)
     *out = m->stats;
     out->n_watchers = m->n_waits;
     out->n_agents_linked = m->linked.len;
+    out->n_removals_held = m->removals.n_held[M_HOLD_RATE] + m->removals.n_held[M_HOLD_SAFETY];
 }

@@ -120,6 +120,7 @@ struct pf_master_stats {
     uint64_t tasks_launched, tasks_refused, tasks_ended, updates, acknowledgements;
     uint64_t bad_messages, allocation_runs, allocation_pairs;
     uint64_t n_watchers, epoch;
+    uint64_t n_removals_held; /* agents that are gone and not called unreachable: a limit */
     uint64_t n_agents_linked; /* registered here or not: also a standby counts them */
 };
 void pf_master_stats(const struct pf_master *m, struct pf_master_stats *out);

@@ -7,9 +7,8 @@
 #include "common/base/limits.h"
 #include "master/core/operator.h"
 #include "master/core/out.h"
+#include "master/core/removals.h"
 #include "schemas/rows.h"
-
-enum { FORMAT = 1 };
 
 static const char *own(const char *text)
 {
@@ -89,12 +88,19 @@ static const struct pf_master_view *self_view(const struct pf_master *m)
     return NULL;
 }
 
+const char *pf_m_own_trouble(const struct pf_master *m)
+{
+    const struct pf_master_view *self = self_view(m);
+
+    return self ? self->trouble : "";
+}
+
 /* --- for those who ask a standby --- */
 
 void pf_m_reply_not_leader(struct pf_master *m, struct m_peer *p, uint64_t request_id)
 {
-    const struct pf_master_view *leader = leader_view(m), *self = self_view(m);
-    const char *trouble = self ? self->trouble : "";
+    const struct pf_master_view *leader = leader_view(m);
+    const char *trouble = pf_m_own_trouble(m);
 
     if (leader) {
         pf_m_reply(m, p, request_id, ReplyCode_NOT_LEADER, "%s leads", leader->address);
@@ -123,7 +129,7 @@ struct pf_msg pf_m_registry_row_of(struct pf_fb_builder *b, const struct pf_mast
         b, Row_Registry__put(b, &(struct Row_Registry__args){
                                     .incarnation = {m->incarnation.b, sizeof m->incarnation.b},
                                     .epoch = m->epoch,
-                                    .format = FORMAT,
+                                    .format = PF_M_FORMAT,
                                     .cluster = pf_str(m->o.cluster)}));
 }
 
@@ -131,7 +137,7 @@ void pf_m_on_get_master(struct pf_master *m, const struct m_call *c)
 {
     struct pf_fb_builder *b = pf_m_builder(m);
     const struct pf_master_view *leader = leader_view(m);
-    struct Master_Response_GetMaster__args args = {0};
+    struct Master_Response_GetMaster__args args = {.trouble = pf_m_trouble(m)};
     struct MasterInfo__args info = {.id = pf_str(m->o.instance),
                                     .pid = pf_str(m->o.address),
                                     .hostname = pf_str(m->o.hostname),
@@ -205,4 +211,66 @@ void pf_m_on_get_masters(struct pf_master *m, const struct m_call *c)
                      .type = PF_OPT(Master_Response_Type_GET_MASTERS),
                      .get_masters = Master_Response_GetMasters__put(
                          b, &(struct Master_Response_GetMasters__args){.masters = {refs, n}})});
+}
+
+/* --- handing over --- */
+
+/* Who `to` means, NULL: answered why not. */
+static const struct pf_master_view *successor(struct pf_master *m, const struct m_call *c,
+                                              struct pf_str to)
+{
+    const struct pf_master_view *found = NULL;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < m->n_views; i++) {
+        if (pf_str_has_prefix(pf_str(m->views[i].instance), to)) {
+            found = &m->views[i];
+            n++;
+        }
+    }
+    if (n == 0) {
+        pf_m_reply(m, c->peer, c->request_id, ReplyCode_NOT_FOUND, "no master is called %.*s",
+                   PF_STR_ARG(to));
+    } else if (n > 1) {
+        pf_m_reply(m, c->peer, c->request_id, ReplyCode_AMBIGUOUS, "%u masters begin with %.*s", n,
+                   PF_STR_ARG(to));
+    } else if (found->is_self) {
+        pf_m_reply(m, c->peer, c->request_id, ReplyCode_CONFLICT, "master %s leads already",
+                   found->instance);
+    } else if (!found->is_linked) {
+        pf_m_reply(m, c->peer, c->request_id, ReplyCode_CONFLICT,
+                   "master %s is not linked to the leader", found->instance);
+    } else {
+        return found;
+    }
+    return NULL;
+}
+
+void pf_m_on_step_down(struct pf_master *m, const struct m_call *c)
+{
+    struct pf_str to = Master_Call_StepDown_to(Master_Call_step_down(c->call));
+    const char *instance = "";
+    bool has_standby = false;
+
+    for (uint32_t i = 0; i < m->n_views; i++) {
+        has_standby = has_standby || (!m->views[i].is_self && m->views[i].is_linked);
+    }
+    if (!c->peer->is_trusted) {
+        pf_m_reply(m, c->peer, c->request_id, ReplyCode_FORBIDDEN, "that needs the cluster's key");
+        return;
+    }
+    if (to.len > 0) {
+        const struct pf_master_view *v = successor(m, c, to);
+
+        if (!v) {
+            return;
+        }
+        instance = v->instance;
+    } else if (!has_standby) {
+        pf_m_reply(m, c->peer, c->request_id, ReplyCode_CONFLICT, "no standby is linked");
+        return;
+    }
+    pf_m_reply(m, c->peer, c->request_id, ReplyCode_ACCEPTED, "%s", "");
+    pf_turn_act(m->turn, PF_MASTER_ACT_STEP_DOWN,
+                pf_arena_strdup(pf_m_arena(m), pf_str(instance)).at);
 }

@@ -7,6 +7,7 @@
 #include "master/core/masters.h"
 #include "master/core/out.h"
 #include "master/core/peers.h"
+#include "master/core/removals.h"
 #include "master/core/tasks.h"
 
 void pf_m_respond(struct pf_master *m, const struct m_call *c,
@@ -23,13 +24,15 @@ void pf_m_respond(struct pf_master *m, const struct m_call *c,
 
 static void on_get_health(struct pf_master *m, const struct m_call *c)
 {
+    struct pf_str trouble = pf_m_trouble(m);
     struct pf_fb_builder *b = pf_m_builder(m);
 
-    pf_m_respond(m, c,
-                 &(struct Master_Response__args){
-                     .type = PF_OPT(Master_Response_Type_GET_HEALTH),
-                     .get_health = Master_Response_GetHealth__put(
-                         b, &(struct Master_Response_GetHealth__args){.healthy = PF_OPT(true)})});
+    pf_m_respond(
+        m, c,
+        &(struct Master_Response__args){.type = PF_OPT(Master_Response_Type_GET_HEALTH),
+                                        .get_health = Master_Response_GetHealth__put(
+                                            b, &(struct Master_Response_GetHealth__args){
+                                                   .healthy = PF_OPT(true), .trouble = trouble})});
 }
 
 static void on_get_version(struct pf_master *m, const struct m_call *c)
@@ -185,6 +188,8 @@ static const struct {
     {Master_Call_Type_GET_OFFERS, false, pf_m_on_get_offers},
     {Master_Call_Type_GET_MASTER, true, pf_m_on_get_master},
     {Master_Call_Type_GET_MASTERS, true, pf_m_on_get_masters},
+    {Master_Call_Type_GET_REGISTRY, true, pf_m_on_get_registry},
+    {Master_Call_Type_STEP_DOWN, false, pf_m_on_step_down},
     {Master_Call_Type_TEARDOWN, false, on_teardown},
     {Master_Call_Type_KILL_TASK, false, on_kill_task},
     {Master_Call_Type_WHY, false, pf_m_on_why},

@@ -20,6 +20,10 @@ void pf_m_respond(struct pf_master *m, const struct m_call *c,
 /* masters.c */
 void pf_m_on_get_master(struct pf_master *m, const struct m_call *c);
 void pf_m_on_get_masters(struct pf_master *m, const struct m_call *c);
+void pf_m_on_step_down(struct pf_master *m, const struct m_call *c);
+
+/* operator_registry.c */
+void pf_m_on_get_registry(struct pf_master *m, const struct m_call *c);
 
 /* operator_lists.c, operator_tasks.c */
 void pf_m_on_get_agents(struct pf_master *m, const struct m_call *c);

@@ -7,6 +7,7 @@
 #include "master/core/offers.h"
 #include "master/core/operator.h"
 #include "master/core/out.h"
+#include "master/core/removals.h"
 
 uint32_t pf_m_page_limit(const struct m_call *c)
 {
@@ -114,6 +115,13 @@ static struct pf_ref agent_put(struct pf_master *m, const struct m_agent *a)
 
     if (a->pid > 0) {
         args.pid = pf_arena_printf(pf_m_arena(m), "%lld", (long long)a->pid);
+    }
+    if (!m_agent_is_registered(a)) {
+        struct pf_buf text = {0};
+
+        pf_m_agent_text(m, a, &text);
+        args.text = pf_arena_strdup(pf_m_arena(m), pf_str(pf_buf_cstr(&text)));
+        pf_buf_fini(&text);
     }
     if (a->al) {
         agent_amounts(m, a, &args);

@@ -7,6 +7,7 @@
 #include "master/core/operator.h"
 #include "master/core/out.h"
 #include "master/core/peers.h"
+#include "master/core/removals.h"
 #include "master/core/tasks.h"
 
 struct answer {
@@ -159,13 +160,8 @@ static bool try_agent(struct pf_master *m, const struct m_call *c, struct pf_str
         if (pf_res_is_empty(pf_al_agent_free(a->al))) {
             pf_buf_add_cstr(&text, "nothing");
         }
-    } else if (a->sm.state == M_AGENT_RECOVERED) {
-        pf_buf_add_cstr(&text, "has not come back since this master leads");
-    } else if (a->sm.state == M_AGENT_UNREACHABLE) {
-        pf_buf_add_cstr(&text, "its link broke and it did not come back in time");
     } else {
-        pf_buf_printf(&text, "its link broke; unreachable in %lld s",
-                      (long long)((a->deadline.key - m->now_ms) / 1000));
+        pf_m_agent_text(m, a, &text);
     }
     answer(m, c,
            &(struct answer){.kind = EntityKind_AGENT,

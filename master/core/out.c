@@ -76,6 +76,13 @@ void pf_m_reply_body(struct pf_master *m, struct m_peer *p, uint64_t request_id,
                                            .body = body});
 }
 
+void pf_m_request(struct pf_master *m, struct m_peer *p, uint64_t request_id, enum Body type,
+                  struct pf_ref body)
+{
+    send_envelope(
+        m, p, &(struct Envelope__args){.request_id = request_id, .body_type = type, .body = body});
+}
+
 void pf_m_close(struct pf_master *m, struct m_peer *p)
 {
     if (!p->is_closed) {
@@ -110,6 +117,7 @@ void pf_m_send_error(struct pf_master *m, struct m_peer *p, struct pf_str messag
 {
     struct pf_fb_builder *b = pf_m_builder(m);
 
+    pf_turn_fence(m->turn);
     pf_m_send_event(m, p,
                     &(struct Scheduler_Event__args){
                         .type = PF_OPT(Scheduler_Event_Type_ERROR),
@@ -180,6 +188,28 @@ static void status_copy_like(struct pf_fb_builder *b, const struct m_task *like,
     }
 }
 
+/* What cannot be taken back is said only by who leads for certain (DESIGN 7, rule 7). */
+static bool is_negative(enum TaskState s)
+{
+    switch (s) {
+    case TaskState_TASK_LOST:
+    case TaskState_TASK_DROPPED:
+    case TaskState_TASK_UNREACHABLE:
+    case TaskState_TASK_GONE:
+    case TaskState_TASK_GONE_BY_OPERATOR:
+    case TaskState_TASK_UNKNOWN:
+    case TaskState_TASK_ERROR: return true;
+    case TaskState_TASK_STAGING:
+    case TaskState_TASK_STARTING:
+    case TaskState_TASK_RUNNING:
+    case TaskState_TASK_KILLING:
+    case TaskState_TASK_FINISHED:
+    case TaskState_TASK_FAILED:
+    case TaskState_TASK_KILLED: break;
+    }
+    return false;
+}
+
 void pf_m_send_status(struct pf_master *m, struct m_framework *f, const struct m_status *s)
 {
     struct pf_fb_builder *b = pf_turn_nested_builder(m->turn);
@@ -190,6 +220,9 @@ void pf_m_send_status(struct pf_master *m, struct m_framework *f, const struct m
         .timestamp = PF_OPT(pf_milli_to_double(m->wall_ms)),
     };
 
+    if (is_negative(s->state)) {
+        pf_turn_fence(m->turn);
+    }
     if (s->has_reason) {
         args.reason = (struct TaskStatus_Reason__opt)PF_OPT(s->reason);
     }
@@ -230,6 +263,7 @@ void pf_m_send_teardown(struct pf_master *m, struct m_agent *a, struct pf_str fr
     struct pf_fb_builder *b = pf_m_builder(m);
 
     a->needs_list = true; /* it may not hear of this */
+    pf_turn_fence(m->turn);
     pf_m_send(m, a->peer, Body_AgentTeardown,
               AgentTeardown__put(b, &(struct AgentTeardown__args){.framework_id = framework_id}));
 }

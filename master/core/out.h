@@ -18,6 +18,9 @@ void pf_m_reply(struct pf_master *m, struct m_peer *p, uint64_t request_id, enum
                 const char *fmt, ...) PF_PRINTF(5, 6);
 void pf_m_reply_body(struct pf_master *m, struct m_peer *p, uint64_t request_id, enum Body type,
                      struct pf_ref body);
+/* A request of our own. */
+void pf_m_request(struct pf_master *m, struct m_peer *p, uint64_t request_id, enum Body type,
+                  struct pf_ref body);
 /* Closes after all that was sent before; from now on only its PEER_DOWN is heard. */
 void pf_m_close(struct pf_master *m, struct m_peer *p);
 

@@ -8,6 +8,7 @@
 #include "master/core/agents.h"
 #include "master/core/frameworks.h"
 #include "master/core/out.h"
+#include "master/core/seen.h"
 
 /* --- which agents are linked, whether they register here or not --- */
 
@@ -86,6 +87,7 @@ void pf_m_peer_down(struct pf_master *m, uint64_t id)
         return;
     }
     p->is_closed = true;
+    pf_m_seen_peer_down(m, p);
     if (p->agent) {
         pf_m_agent_link_down(m, p->agent);
     }

@@ -14,8 +14,12 @@
 #include "master/core/master.h"
 #include "master/core/order.h"
 #include "master/core/stamp.h"
+#include "master/core/state_quorum.h"
 #include "schemas/proffer.h"
 #include "schemas/rows.h"
+
+/* Of a row, beside the info in it: at most, with the key. */
+enum { PF_M_ROW_EXTRA_BYTES = 512 };
 
 struct m_task;
 struct m_offer;
@@ -51,16 +55,11 @@ struct m_peer {
     struct m_agent *agent;         /* it speaks for this agent */
     struct m_framework *framework; /* it is this framework's scheduler */
     struct m_waits waits;
+    uint64_t asked;                 /* request of ours that it has not answered; 0: none */
     struct m_linked *linked;        /* an agent's link, registered or not */
     TAILQ_ENTRY(m_peer) of_masters; /* kind MASTER */
 };
 TAILQ_HEAD(m_peers, m_peer);
-
-/* An agent of which at least one link is up. */
-struct m_linked {
-    char *id;
-    uint32_t n;
-};
 
 enum m_agent_state { /* order of pf_m_agent_table */
                      M_AGENT_INVALID = 0,
@@ -88,8 +87,13 @@ struct m_agent {
     uint64_t sequence;      /* all that it counted up to here was heard */
     bool is_learnt;         /* it told its tasks to this core */
     bool is_listing;        /* its list began and did not come to its end */
-    bool needs_list;        /* it may not have heard a command that its list would show undone */
-    bool is_returning;      /* it registers and was unreachable */
+    enum m_doubt doubt;
+    bool is_seen;     /* another master said that it is linked there */
+    bool is_given_up; /* ... nobody did: unreachable at its deadline */
+    enum m_hold hold; /* why it is not unreachable though its time is over */
+    TAILQ_ENTRY(m_agent) of_doubt;
+    bool needs_list;   /* it may not have heard a command that its list would show undone */
+    bool is_returning; /* it registers and was unreachable */
     int64_t admitted_ms, registered_ms, reregistered_ms, seen_ms, unreachable_ms; /* wall */
     struct pf_heap_node deadline;
     struct m_tasks tasks;
@@ -126,6 +130,7 @@ struct m_framework {
     bool is_trusted; /* made by a peer with the key */
     char *owner;     /* else: the user that peer named */
     bool is_durable, is_suppressed, has_demands;
+    bool has_count; /* `generation` counts all that there ever were */
     char *instance, *former[M_INSTANCES_MAX];
     uint64_t generation;
     int64_t failover_ms;
@@ -252,6 +257,8 @@ struct pf_master {
     struct pf_allocator *al;
     bool allocates_now; /* at the end of this step, not at the next deadline */
     struct m_stamps update_stamps, acknowledge_stamps;
+    struct m_seen seen;
+    struct m_removals removals;
     uint32_t n_awaited; /* agents that may hold tasks which this core does not know of */
     uint32_t n_waits, n_waiting_demands;
     struct m_demands unsettled;

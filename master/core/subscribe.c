@@ -11,6 +11,8 @@
 #include "master/core/peers.h"
 #include "master/core/tasks.h"
 
+enum { EPOCH_SHIFT = 20 };
+
 struct subscription {
     struct m_peer *peer;
     uint64_t request_id;
@@ -87,15 +89,39 @@ static void remember_former(struct m_framework *f)
     f->former[0] = pf_strdup(f->instance);
 }
 
+/* The instance that has the framework now; after a takeover it is known by its generation only. */
+static bool is_same_instance(const struct subscription *x, const struct m_framework *f)
+{
+    struct pf_str instance = Scheduler_Call_Subscribe_instance(x->s);
+    uint64_t told = Scheduler_Call_Subscribe_generation(x->s);
+
+    if (f->instance[0] == '\0') {
+        return told > 0 && told == f->generation;
+    }
+    return instance.len > 0 && pf_str_is(instance, f->instance);
+}
+
+/* Above all that were ever told: where they were not counted here, those of earlier epochs are
+ * below what this epoch begins with. */
+static uint64_t next_generation(const struct pf_master *m, const struct m_framework *f)
+{
+    uint64_t first = f->has_count ? 1 : m->epoch << EPOCH_SHIFT;
+
+    return f->generation + 1 > first ? f->generation + 1 : first;
+}
+
 /* False: refused. */
 static bool may_take_over(struct pf_master *m, const struct subscription *x,
                           const struct m_framework *f)
 {
+    uint64_t told = Scheduler_Call_Subscribe_generation(x->s);
+
     if (!pf_m_peer_may_touch(x->peer, f)) {
         refuse(m, x, ReplyCode_FORBIDDEN, "framework %s belongs to others", f->id);
         return false;
     }
-    if (is_former(f, Scheduler_Call_Subscribe_instance(x->s))) {
+    if (is_former(f, Scheduler_Call_Subscribe_instance(x->s)) ||
+        (!is_same_instance(x, f) && told > 0 && told < f->generation)) {
         refuse(m, x, ReplyCode_CONFLICT, "Framework failed over");
         return false;
     }
@@ -106,7 +132,8 @@ static bool may_take_over(struct pf_master *m, const struct subscription *x,
 static void take_over(struct pf_master *m, const struct subscription *x, struct m_framework *f)
 {
     struct pf_str instance = Scheduler_Call_Subscribe_instance(x->s);
-    bool is_same = instance.len > 0 && pf_str_is(instance, f->instance);
+    uint64_t told = Scheduler_Call_Subscribe_generation(x->s);
+    bool is_same = is_same_instance(x, f);
     struct m_peer *old = f->peer;
 
     if (old && old != x->peer) {
@@ -118,9 +145,9 @@ static void take_over(struct pf_master *m, const struct subscription *x, struct 
     }
     if (!is_same) {
         remember_former(f);
-        pf_m_text_set(&f->instance, instance);
-        f->generation++;
+        f->generation = told > f->generation ? told : next_generation(m, f);
     }
+    pf_m_text_set(&f->instance, instance);
     pf_m_framework_end_offers(m, f, "framework_failed_over", false);
     pf_heap_remove(&m->framework_deadlines, &f->deadline);
     if (f->sm.state != M_FRAMEWORK_ACTIVE) {
@@ -130,12 +157,14 @@ static void take_over(struct pf_master *m, const struct subscription *x, struct 
 }
 
 static struct m_framework *make(struct pf_master *m, const struct subscription *x,
-                                struct pf_bytes info, struct pf_str id)
+                                struct pf_bytes info, bool is_new)
 {
-    struct m_framework *f = pf_m_framework_new(m, id, info, M_FRAMEWORK_ACTIVE, "subscribe");
+    struct m_framework *f = pf_m_framework_new(m, x->id, info, M_FRAMEWORK_ACTIVE, "subscribe");
+    uint64_t told = Scheduler_Call_Subscribe_generation(x->s);
 
     pf_m_text_set(&f->instance, Scheduler_Call_Subscribe_instance(x->s));
-    f->generation = 1;
+    f->has_count = is_new;
+    f->generation = is_new ? 1 : told > 0 ? told : next_generation(m, f);
     f->registered_ms = m->wall_ms;
     return f;
 }
@@ -182,6 +211,7 @@ void pf_m_on_subscribe(struct pf_master *m, struct m_peer *p, struct Scheduler_C
         .peer = p, .request_id = request_id, .s = Scheduler_Call_subscribe(call)};
     struct m_framework *f;
     char new_id[PF_SHORT_ID_MAX];
+    bool is_new;
 
     x.info = Scheduler_Call_Subscribe_framework_info(x.s);
     x.id = FrameworkID_value(FrameworkInfo_id(x.info));
@@ -200,22 +230,30 @@ void pf_m_on_subscribe(struct pf_master *m, struct m_peer *p, struct Scheduler_C
     if (f && !may_take_over(m, &x, f)) {
         return;
     }
-    if (x.id.len == 0) {
+    is_new = x.id.len == 0;
+    if (is_new) {
         pf_short_id('f', m->epoch, ++m->next_framework, new_id);
         x.id = pf_str(new_id);
     }
     struct pf_bytes info =
         pf_m_framework_info_with_id(m, x.info, x.id, p->is_trusted ? NULL : p->user);
 
+    bool is_durable = Scheduler_Call_Subscribe_durable(x.s) || (f && f->is_durable);
+
+    if (is_durable && info.len > m->o.row_max_bytes - PF_M_ROW_EXTRA_BYTES) {
+        refuse(m, &x, ReplyCode_TOO_LARGE, "the framework_info has more than %u bytes",
+               m->o.row_max_bytes - PF_M_ROW_EXTRA_BYTES);
+        return;
+    }
     if (f) {
         take_over(m, &x, f);
         pf_m_framework_set_info(f, info);
     } else {
-        f = make(m, &x, info, x.id);
+        f = make(m, &x, info, is_new);
     }
     f->peer = p;
     p->framework = f;
-    if (Scheduler_Call_Subscribe_durable(x.s) || f->is_durable) {
+    if (is_durable) {
         f->is_durable = true;
         pf_m_framework_put_row(m, f);
     }

@@ -289,6 +289,7 @@ static void test_large_demand_refused_when_agent_stays_away(void **state)
     (void)given_demand(w, FW, 1, "cpus:6;mem:10", "");
     mw_expect(w, FW, "DEMAND_STATUS", "1 not back yet", NULL);
     mw_pass(w, 600000 + 2000);
+    mw_expect(w, FW, "'type':'FAILURE'", MW_A2, NULL);
     mw_expect(w, FW, "'state':'REFUSED'", "needs 6 cpus; the largest agent (h11) has 4", NULL);
 }
 

@@ -29,6 +29,7 @@ struct mw {
     struct pf_store *store;
     bool is_store_held;
     const struct pf_batch *held;
+    uint32_t largest_batch;
     int64_t now_ms;
     uint64_t epoch;
     struct pf_uuid incarnation;
@@ -162,6 +163,7 @@ static void store(struct mw *w)
         uint64_t number;
         struct pf_err err = {0};
 
+        w->largest_batch = batch->bytes > w->largest_batch ? batch->bytes : w->largest_batch;
         pf_store_submit(w->store, batch);
         assert_int_equal(pf_store_collect(w->store, &number, &err), 0);
         pf_turns_stored(w->turns, number);
@@ -284,6 +286,11 @@ void mw_destroy(struct mw *w)
     pf_buf_fini(&w->trace);
     pf_buf_fini(&w->log);
     pf_free(w);
+}
+
+uint32_t mw_largest_batch(const struct mw *w)
+{
+    return w->largest_batch;
 }
 
 void mw_store_hold(struct mw *w)

@@ -30,6 +30,8 @@ void mw_row(struct mw *w, uint8_t table, const char *key, const char *json);
 void mw_masters(struct mw *w, const struct pf_master_view *at, uint32_t n);
 /* The process is gone: what is durable stays, links and all else go. */
 void mw_crash(struct mw *w);
+/* Bytes of rows of the largest step that was stored. */
+uint32_t mw_largest_batch(const struct mw *w);
 /* Holds batches back from now on: nothing becomes durable until mw_store_go. */
 void mw_store_hold(struct mw *w);
 void mw_store_go(struct mw *w);
