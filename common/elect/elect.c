@@ -244,6 +244,7 @@ static void on_session(struct pf_elect *e, const struct pf_elect_event *ev)
         session_ended(e, n->session, pf_zk_state_str(n->state));
         break;
     }
+    elect_read_session(e, n->session);
     reach_trouble(e);
 }
 

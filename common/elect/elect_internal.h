@@ -21,6 +21,7 @@ enum {
     ELECT_MINUTE_MS = 60000,
     ELECT_TEXT = 256,
     ELECT_TOLD_MAX = 32,
+    ELECT_LOOKS_MAX = 4,          /* of one thing, unanswered by one session */
 };
 /* An epoch above it is nonsense, and would leave no room to count on. */
 #define ELECT_EPOCH_MAX (UINT64_C(1) << 62)
@@ -88,6 +89,7 @@ struct elect_look {
     uint64_t seq; /* outstanding, 0 = none */
     uint8_t session;
     int64_t sent_ms;
+    uint32_t n_out[PF_ZK_SESSIONS]; /* unanswered, those of no use any more included */
 };
 
 struct elect_leader {
@@ -256,6 +258,8 @@ void elect_place_gone(struct pf_elect *e, const char *why);
 /* elect_read.c */
 void elect_look_again(struct elect_look *l, bool blocks);
 void elect_read_all(struct pf_elect *e, bool blocks);
+/* That session came or went, and with it the watches of looks that it answered. */
+void elect_read_session(struct pf_elect *e, uint8_t session);
 void elect_read_pump(struct pf_elect *e);
 int64_t elect_read_deadline(const struct pf_elect *e);
 void elect_epoch_reply(struct pf_elect *e, uint64_t seq, const struct pf_zk_reply *r);

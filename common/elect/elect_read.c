@@ -24,6 +24,17 @@ void elect_read_all(struct pf_elect *e, bool blocks)
     }
 }
 
+void elect_read_session(struct pf_elect *e, uint8_t session)
+{
+    struct elect_look *look[] = {&e->epoch_look, &e->leader_look, &e->masters_look};
+
+    for (uint32_t i = 0; i < PF_ARRAY_LEN(look); i++) {
+        if (look[i]->session == session) {
+            elect_look_again(look[i], look[i] != &e->masters_look);
+        }
+    }
+}
+
 /* --- asking ----------------------------------------------------------------------------------- */
 
 static void look_send(struct pf_elect *e, struct elect_look *l, enum elect_ask what,
@@ -43,7 +54,13 @@ static void look_send(struct pf_elect *e, struct elect_look *l, enum elect_ask w
     l->dirty = false;
     l->session = session;
     l->sent_ms = e->now_ms;
+    l->n_out[session]++;
     l->seq = elect_ask(e, what, session, 1, &read);
+}
+
+static bool look_fits(const struct pf_elect *e, const struct elect_look *l, uint8_t session)
+{
+    return elect_usable(e, session) && l->n_out[session] < ELECT_LOOKS_MAX;
 }
 
 /* The session that another try would go to, -1: none or not yet. */
@@ -51,14 +68,18 @@ static int other_session(const struct pf_elect *e, const struct elect_look *l)
 {
     uint8_t other = l->session ^ 1;
 
-    return l->seq != 0 && elect_usable(e, other) ? other : -1;
+    return l->seq != 0 && look_fits(e, l, other) ? other : -1;
 }
 
 static void look_pump(struct pf_elect *e, struct elect_look *l, enum elect_ask what,
                       const char *path)
 {
-    if (l->dirty && l->seq == 0) {
-        look_send(e, l, what, path, (uint8_t)e->home);
+    uint8_t home = (uint8_t)e->home;
+
+    if (l->dirty && l->seq == 0 && look_fits(e, l, home)) {
+        look_send(e, l, what, path, home);
+    } else if (l->dirty && l->seq == 0 && look_fits(e, l, home ^ 1)) {
+        look_send(e, l, what, path, home ^ 1);
     } else if (other_session(e, l) >= 0 && e->now_ms >= l->sent_ms + PF_ELECT_HEDGE_MS) {
         look_send(e, l, what, path, l->session ^ 1);
     }
@@ -121,6 +142,8 @@ int64_t elect_read_deadline(const struct pf_elect *e)
 static bool look_answered(struct pf_elect *e, struct elect_look *l, uint64_t seq,
                           const struct pf_zk_reply *r, enum elect_trouble t, const char *path)
 {
+    PF_ASSERT(l->n_out[r->session] > 0);
+    l->n_out[r->session]--;
     if (seq != l->seq) {
         return false;
     }
@@ -381,6 +404,7 @@ static void masters_drop_gone(struct pf_elect *e, const struct pf_zk_reply *r)
         }
         changed = changed || (!is_listed && e->peer[i].is_known);
         if (is_listed) {
+            e->peer[i].dirty = e->peer[i].dirty || !e->peer[i].is_known;
             e->peer[n++] = e->peer[i];
         }
     }
@@ -452,6 +476,8 @@ void elect_master_reply(struct pf_elect *e, uint64_t seq, const struct pf_zk_rep
         } else if (r->code == PF_ZK_UNKNOWN || r->code == PF_ZK_NOT_SENT) {
             p->dirty = true;
         } else if (r->code == PF_ZK_NO_NODE) {
+            p->is_known = false; /* should the list still have it, it is read again */
+            elect_view_changed(e);
             elect_look_again(&e->masters_look, false);
         } else {
             elect_say_once(e, "/masters/%s in ZooKeeper cannot be read: %s", p->m.instance,
