@@ -300,6 +300,7 @@ static int boot_core(struct masterd *d, struct pf_err *err)
         .offer_timeout_ms = d->o->offer_timeout_ms,
         .agent_unreachable_ms = d->o->agent_unreachable_ms,
         .recovery_ms = d->o->recovery_ms,
+        .recovery_removals_percent = 100,
         .task_user = d->o->task_user,
         .allow_any_user = d->o->allow_any_user,
     };
