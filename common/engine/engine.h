@@ -5,8 +5,8 @@
  * batch is full. One thread; the daemon's callbacks run in the delivery part of a turn (loop.h), or
  * at its end.
  *
- * An engine ends with its core: a master that leads no more destroys both and makes them anew on the
- * same loop and net. What was queued and not shown is dropped. */
+ * An engine ends with its core: a master that leads no more destroys both and makes them anew on
+ * the same loop and net. What was queued and not shown is dropped. */
 #ifndef PF_COMMON_ENGINE_ENGINE_H
 #define PF_COMMON_ENGINE_ENGINE_H
 

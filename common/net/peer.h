@@ -35,9 +35,9 @@ struct pf_net_ops {
     void (*on_message)(void *ctx, uint64_t peer, struct pf_msg envelope);
     /* Exactly once for every peer that was up and for every number that pf_net_connect gave,
      * whoever ended it; nothing comes from it afterwards. Codes: PF_EREFUSED (nobody listens
-     * there), PF_ECONN (unreachable, reset, closed by the other side, its goodbye), PF_ETIMEOUT (connecting, greeting, silent), PF_EPROTO (bad
-     * frame), PF_ELIMIT (frame too long, slow reader), PF_EAUTH, PF_EVERSION, PF_ECANCELED (closed
-     * by us). */
+     * there), PF_ECONN (unreachable, reset, closed by the other side, its goodbye), PF_ETIMEOUT
+     * (connecting, greeting, silent), PF_EPROTO (bad frame), PF_ELIMIT (frame too long, slow
+     * reader), PF_EAUTH, PF_EVERSION, PF_ECANCELED (closed by us). */
     void (*on_down)(void *ctx, uint64_t peer, const struct pf_err *why);
     /* Server side: what a Welcome is to say, asked for at that moment. NULL: nothing. */
     void (*on_welcome)(void *ctx, struct pf_link_state *out);
@@ -102,8 +102,8 @@ void pf_peer_close(struct pf_net *net, uint64_t peer, bool after_flush);
 void pf_peer_goodbye(struct pf_net *net, uint64_t peer, int code, const char *reason);
 bool pf_peer_is_up(const struct pf_net *net, uint64_t peer);
 size_t pf_peer_unsent_bytes(const struct pf_net *net, uint64_t peer);
-/* Moves it to the urgent class: delivered first, on a reserved high descriptor. Masters that connect
- * to us are there from their Hello on. */
+/* Moves it to the urgent class: delivered first, on a reserved high descriptor. Masters that
+ * connect to us are there from their Hello on. */
 void pf_peer_set_urgent(struct pf_net *net, uint64_t peer);
 
 /* Asks on_welcome anew and tells every peer that we welcomed: what we are has changed. Each gets it

@@ -2,10 +2,10 @@
 /* Durable rows: tables of key -> row, changed by numbered atomic batches. Implementations: LMDB
  * (common/store/lmdb.c), memory (common/store/memory.c, for tests and simulated agents) and one
  * whose owner does the storing (common/store/remote.c: a registry over ZooKeeper); all pass
- * tests/unit/test_store.c. Calls come from one thread; LMDB commits on a thread of its own and tells
- * by a descriptor. At most `depth` batches are in flight. They are stored in order and never fail
- * one by one: after a failure the store answers nothing but that failure, so nobody sees k fail and
- * k+1 succeed. A batch without rows is a fence: stored once those before it are. */
+ * tests/unit/test_store.c. Calls come from one thread; LMDB commits on a thread of its own and
+ * tells by a descriptor. At most `depth` batches are in flight. They are stored in order and never
+ * fail one by one: after a failure the store answers nothing but that failure, so nobody sees k
+ * fail and k+1 succeed. A batch without rows is a fence: stored once those before it are. */
 #ifndef PF_COMMON_STORE_STORE_H
 #define PF_COMMON_STORE_STORE_H
 

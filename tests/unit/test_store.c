@@ -4,10 +4,8 @@
  * locks, the growing map, disk errors) follows. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/magic.h>
 #include <lmdb.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -16,8 +14,7 @@
 #include "common/base/limits.h"
 #include "common/base/map.h"
 #include "common/base/rng.h"
-#include "common/store/store.h"
-#include "tests/support/test.h"
+#include "tests/support/store.h"
 
 /* The simulated device: what the kernel would say of a filesystem, and of syncing a file. */
 static bool statfs_says_nfs, fdatasync_fails;
@@ -41,184 +38,10 @@ __attribute__((visibility("default"))) int fdatasync(int fd) /* LMDB calls it */
     return (int)syscall(SYS_fdatasync, fd);
 }
 
-struct fixture {
-    bool is_lmdb, is_remote;
-    struct pf_store *behind; /* remote: where the owner stores */
-    char dir[64];
-    struct pf_store_image *image;
-    struct pf_store *store;
-    struct pf_turns *turns;
-    uint64_t next_number;
-};
-
-static struct pf_bytes bytes_of(const char *text)
+static int end(void **state)
 {
-    return (struct pf_bytes){(const uint8_t *)text, (uint32_t)strlen(text)};
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-static int lmdb_open_as(const struct fixture *f, const char *kind, uint32_t level,
-                        struct pf_store **out, struct pf_err *err)
-{
-    struct pf_store_lmdb_options o = {.dir = f->dir, .kind = kind, .level = level};
-
-    return pf_store_lmdb_open(&o, out, err);
-}
-
-static void behind_submit(void *ctx, const struct pf_batch *batch)
-{
-    struct fixture *f = ctx;
-    uint64_t number = 0;
-
-    pf_store_submit(f->behind, batch);
-    assert_int_equal(pf_store_collect(f->behind, &number, NULL), 0);
-    pf_store_remote_stored(f->store, number);
-}
-
-static void open_store(struct fixture *f)
-{
-    struct pf_err err = {0};
-
-    if (f->is_remote) {
-        f->behind = pf_store_memory_open(f->image);
-        f->store = pf_store_remote_open(behind_submit, f, 1);
-    } else if (!f->is_lmdb) {
-        f->store = pf_store_memory_open(f->image);
-    } else if (lmdb_open_as(f, "test", 3, &f->store, &err) < 0) {
-        fail_msg("%s", err.msg);
-    }
-    f->turns = pf_turns_create(PF_BATCH_MAX_BYTES, 1);
-    f->next_number = 1;
-}
-
-static void close_store(struct fixture *f)
-{
-    pf_store_destroy(f->store);
-    pf_store_destroy(f->behind);
-    f->store = f->behind = NULL;
-    pf_turns_destroy(f->turns);
-    f->turns = NULL;
-}
-
-static void reopen(struct fixture *f)
-{
-    close_store(f);
-    open_store(f);
-}
-
-static int setup(void **state, bool is_lmdb, bool is_remote)
-{
-    struct fixture *f = PF_NEW(struct fixture);
-
-    f->is_lmdb = is_lmdb;
-    f->is_remote = is_remote;
-    (void)snprintf(f->dir, sizeof f->dir, "/tmp/pf-store-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    f->image = pf_store_image_create();
-    open_store(f);
-    *state = f;
-    return 0;
-}
-
-static int setup_memory(void **state)
-{
-    return setup(state, false, false);
-}
-
-static int setup_remote(void **state)
-{
-    return setup(state, false, true);
-}
-
-static int setup_lmdb(void **state)
-{
-    return setup(state, true, false);
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-
     statfs_says_nfs = fdatasync_fails = false;
-    close_store(f);
-    pf_store_image_destroy(f->image);
-    assert_int_equal(nftw(f->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
-    pf_free(f);
-    return 0;
-}
-
-static void put(struct fixture *f, uint8_t table, const char *key, const char *row)
-{
-    struct pf_turn *t = pf_turns_open(f->turns);
-    struct pf_str copy = pf_arena_strdup(pf_turn_arena(t), pf_str(row));
-
-    pf_turn_put(t, table, bytes_of(key), (struct pf_bytes){(const uint8_t *)copy.at, copy.len});
-}
-
-static void del(struct fixture *f, uint8_t table, const char *key)
-{
-    pf_turn_del(pf_turns_open(f->turns), table, bytes_of(key));
-}
-
-/* Waits for the outcome as a loop does. */
-static int await(struct fixture *f, uint64_t *out_number, struct pf_err *err)
-{
-    int fd = pf_store_wake_fd(f->store);
-
-    if (fd >= 0) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-
-        assert_int_equal(poll(&p, 1, 30000), 1);
-    }
-    return pf_store_collect(f->store, out_number, err);
-}
-
-static void commit(struct fixture *f)
-{
-    const struct pf_batch *b = pf_turns_seal(f->turns);
-    struct pf_err err = {0};
-    uint64_t number = 0;
-
-    assert_non_null(b);
-    pf_store_submit(f->store, b);
-    if (await(f, &number, &err) < 0) {
-        fail_msg("%s", err.msg);
-    }
-    assert_int_equal(number, f->next_number++);
-    pf_turns_stored(f->turns, number);
-}
-
-/* Where the rows are read: a store whose owner stores has none of its own. */
-static struct pf_store *rows_of(struct fixture *f)
-{
-    return f->behind ? f->behind : f->store;
-}
-
-static int format_row(void *ctx, uint8_t table, struct pf_bytes key, struct pf_bytes row)
-{
-    pf_buf_printf(ctx, "%u/%.*s=%.*s ", table, (int)key.len, (const char *)key.at, (int)row.len,
-                  row.len ? (const char *)row.at : "");
-    assert_int_equal((uintptr_t)row.at % 8, 0);
-    return 0;
-}
-
-static void expect_rows(struct fixture *f, const char *expected)
-{
-    struct pf_buf got = {0};
-    struct pf_err err = {0};
-
-    if (pf_store_load(rows_of(f), format_row, &got, &err) < 0) {
-        fail_msg("%s", err.msg);
-    }
-    assert_string_equal(pf_buf_cstr(&got), expected);
-    pf_buf_fini(&got);
+    return teardown(state);
 }
 
 static void test_store_begins_empty(void **state)
@@ -511,134 +334,6 @@ static void test_store_lmdb_fails_for_good(void **state)
     expect_sticky_failure(f, PF_EIO);
 }
 
-/* --- remote ----------------------------------------------------------------------------------- */
-
-struct owner {
-    const struct pf_batch *got[PF_TURN_IN_FLIGHT_MAX];
-    uint32_t n;
-    struct pf_store *store;
-    struct pf_turns *turns;
-};
-
-static void owner_submit(void *ctx, const struct pf_batch *batch)
-{
-    struct owner *o = ctx;
-
-    assert_true(o->n < PF_TURN_IN_FLIGHT_MAX);
-    o->got[o->n++] = batch;
-}
-
-static void owner_open(struct owner *o, uint32_t depth)
-{
-    *o = (struct owner){.turns = pf_turns_create(PF_BATCH_MAX_BYTES, depth)};
-    o->store = pf_store_remote_open(owner_submit, o, depth);
-    assert_int_equal(pf_store_depth(o->store), depth);
-    assert_int_equal(pf_store_wake_fd(o->store), PF_STORE_WAKE_OWNER);
-}
-
-static void owner_close(struct owner *o)
-{
-    pf_store_destroy(o->store);
-    pf_turns_destroy(o->turns);
-}
-
-static void owner_put(struct owner *o)
-{
-    struct pf_turn *t = pf_turns_open(o->turns);
-
-    pf_turn_put(t, 1, bytes_of("key"), (struct pf_bytes){NULL, 0});
-    pf_store_submit(o->store, pf_turns_seal(o->turns));
-}
-
-static void expect_collected(struct owner *o, uint64_t expected)
-{
-    uint64_t number = 99;
-
-    assert_int_equal(pf_store_collect(o->store, &number, NULL), 0);
-    assert_int_equal(number, expected);
-}
-
-static void test_store_remote_hands_batches_to_its_owner(void **state)
-{
-    struct owner o;
-
-    (void)state;
-    owner_open(&o, PF_TURN_IN_FLIGHT_MAX);
-    for (uint32_t i = 0; i < PF_TURN_IN_FLIGHT_MAX; i++) {
-        owner_put(&o);
-        assert_int_equal(o.n, i + 1);
-        assert_int_equal(o.got[i]->number, i + 1);
-        assert_int_equal(o.got[i]->n_ops, 1);
-    }
-    expect_collected(&o, 0);
-    pf_store_remote_stored(o.store, 1);
-    expect_collected(&o, 1);
-    expect_collected(&o, 0);
-    pf_store_remote_stored(o.store, 2);
-    pf_store_remote_stored(o.store, 3);
-    expect_collected(&o, 3);                      /* the newest: 2 as well */
-    assert_int_equal(o.got[7]->op[0].key.len, 3); /* not recycled yet */
-    owner_close(&o);
-}
-
-static void test_store_remote_fails_for_good(void **state)
-{
-    struct owner o;
-    struct pf_err why = {0}, other = {0}, err = {0};
-    uint64_t number = 99;
-
-    (void)state;
-    owner_open(&o, 3);
-    owner_put(&o);
-    owner_put(&o);
-    pf_store_remote_stored(o.store, 1);
-    (void)pf_err_set(&why, PF_ECANCELED, "leads no more");
-    (void)pf_err_set(&other, PF_EIO, "another");
-    pf_store_remote_failed(o.store, &why);
-    pf_store_remote_failed(o.store, &other);
-    pf_store_remote_stored(o.store, 2); /* late: not heard */
-    assert_int_equal(pf_store_collect(o.store, &number, &err), PF_ECANCELED);
-    assert_string_equal(err.msg, "leads no more");
-    assert_int_equal(pf_store_collect(o.store, &number, NULL), PF_ECANCELED);
-    assert_int_equal(number, 99);
-    owner_put(&o);
-    assert_int_equal(o.n, 2); /* not handed on */
-    owner_close(&o);
-}
-
-static void remote_too_many(void *o)
-{
-    const struct pf_batch b = {.number = 3};
-
-    owner_put(o);
-    owner_put(o);
-    pf_store_submit(((struct owner *)o)->store, &b);
-}
-
-static void remote_out_of_order(void *o)
-{
-    owner_put(o);
-    owner_put(o);
-    pf_store_remote_stored(((struct owner *)o)->store, 2);
-}
-
-static void remote_nothing_in_flight(void *o)
-{
-    pf_store_remote_stored(((struct owner *)o)->store, 1);
-}
-
-static void test_store_remote_refuses_misuse(void **state)
-{
-    struct owner o;
-
-    (void)state;
-    owner_open(&o, 2);
-    assert_true(test_aborts(remote_too_many, &o));
-    assert_true(test_aborts(remote_out_of_order, &o));
-    assert_true(test_aborts(remote_nothing_in_flight, &o));
-    owner_close(&o);
-}
-
 /* --- LMDB ------------------------------------------------------------------------------------- */
 
 static void expect_refused(struct fixture *f, const char *kind, uint32_t level, int code,
@@ -848,10 +543,10 @@ static void test_store_lmdb_survives_a_kill(void **state)
 int main(void)
 {
 #define ALL(f)                                                                                     \
-    cmocka_unit_test_setup_teardown(f, setup_memory, teardown),                                    \
-        cmocka_unit_test_setup_teardown(f, setup_remote, teardown),                                \
-        cmocka_unit_test_setup_teardown(f, setup_lmdb, teardown)
-#define LMDB(f) cmocka_unit_test_setup_teardown(f, setup_lmdb, teardown)
+    cmocka_unit_test_setup_teardown(f, setup_memory, end),                                         \
+        cmocka_unit_test_setup_teardown(f, setup_remote, end),                                     \
+        cmocka_unit_test_setup_teardown(f, setup_lmdb, end)
+#define LMDB(f) cmocka_unit_test_setup_teardown(f, setup_lmdb, end)
     const struct CMUnitTest tests[] = {
         ALL(test_store_begins_empty),
         ALL(test_store_keeps_rows_over_a_reopen),
@@ -864,10 +559,7 @@ int main(void)
         ALL(test_store_agrees_with_a_naive_model),
         ALL(test_store_takes_a_batch_without_rows),
         ALL(test_store_refuses_misuse),
-        cmocka_unit_test_setup_teardown(test_store_memory_fails_for_good, setup_memory, teardown),
-        cmocka_unit_test(test_store_remote_hands_batches_to_its_owner),
-        cmocka_unit_test(test_store_remote_fails_for_good),
-        cmocka_unit_test(test_store_remote_refuses_misuse),
+        cmocka_unit_test_setup_teardown(test_store_memory_fails_for_good, setup_memory, end),
         LMDB(test_store_lmdb_fails_for_good),
         LMDB(test_store_lmdb_refuses_a_second_holder),
         LMDB(test_store_lmdb_refuses_another_kind_or_level),
