@@ -48,6 +48,7 @@ struct pf_leader {
     uint32_t n_links;
     struct pf_uuid incarnation; /* accepted; nil = any */
     uint64_t epoch;
+    int32_t accepted; /* last; -1 = none */
     int64_t none_since_ms;
 };
 
@@ -90,6 +91,7 @@ struct pf_leader *pf_leader_create(const struct pf_leader_options *options)
     l->spread_ms = options->spread_ms;
     l->tracer = options->tracer;
     l->none_since_ms = INT64_MAX;
+    l->accepted = -1;
     return l;
 }
 
@@ -332,6 +334,7 @@ void pf_leader_accept(struct pf_leader *l, uint32_t master, struct pf_uuid incar
     l->epoch = l->epoch > epoch ? l->epoch : epoch;
     k->epoch = k->epoch > epoch ? k->epoch : epoch;
     k->backoff.failures = 0;
+    l->accepted = (int32_t)master;
 }
 
 void pf_leader_tick(struct pf_leader *l, int64_t now_ms)
@@ -386,7 +389,10 @@ int32_t pf_leader_index(const struct pf_leader *l)
 
     for (uint32_t i = 0; i < l->n_links; i++) {
         const struct link *k = &l->link[i];
-        if (link_leads(l, k) && (best < 0 || k->epoch > l->link[best].epoch)) {
+        bool is_accepted = (int32_t)i == l->accepted;
+
+        if (link_leads(l, k) && (best < 0 || k->epoch > l->link[best].epoch ||
+                                 (is_accepted && k->epoch == l->link[best].epoch))) {
             best = (int32_t)i;
         }
     }

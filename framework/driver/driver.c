@@ -52,6 +52,9 @@ struct pf_driver *pf_driver_create(const struct pf_driver_options *o)
 
     PF_ASSERT(o->n_masters >= 1 && o->n_masters <= PF_MASTERS_MAX);
     pf_rng_seed(&d->dice, o->seed);
+    d->links = pf_leader_create(
+        &(struct pf_leader_options){.seed = pf_rng_next(&d->dice), .tracer = o->tracer});
+    d->leader = -1;
     d->tracer = o->tracer;
     d->instance = pf_strndup(o->instance.at ? o->instance.at : "", o->instance.len);
     d->framework.at = pf_memdup(o->framework.data, o->framework.len);
@@ -64,7 +67,7 @@ struct pf_driver *pf_driver_create(const struct pf_driver_options *o)
     d->is_suppressed = o->is_suppressed;
     d->give_up_after_ms = o->give_up_ms;
     for (uint32_t i = 0; i < o->n_masters; i++) {
-        d->link[d->n_links++].address = pf_strndup(o->master[i].at, o->master[i].len);
+        pf_leader_add(d->links, o->master[i]);
     }
     d->answer_ms = d->retry_ms = d->give_up_ms = d->teardown_ms = d->ask_ms = INT64_MAX;
     d->offers.seed = pf_rng_next(&d->dice);
@@ -87,9 +90,7 @@ void pf_driver_destroy(struct pf_driver *d)
     }
     driver_tasks_fini(d);
     driver_waiting_fini(d);
-    for (uint32_t i = 0; i < d->n_links; i++) {
-        pf_free(d->link[i].address);
-    }
+    pf_leader_destroy(d->links);
     pf_map_fini(&d->offers);
     pf_map_fini(&d->tasks);
     pf_free((void *)(uintptr_t)d->framework.at);
@@ -160,11 +161,10 @@ static void driver_on_message(struct pf_driver *d, const struct pf_driver_event 
                               struct pf_turn *t)
 {
     struct Envelope e = Envelope__root(ev->message);
-    const struct driver_link *l = &d->link[ev->master];
 
     if (Envelope_body_type(e) == Body_Welcome) {
         driver_link_role(d, ev->master, Envelope_body_as_Welcome(e), t);
-    } else if (l != d->leader) {
+    } else if ((int32_t)ev->master != d->leader) {
         d->stats.bad_messages++; /* the last words of a former leader */
     } else if (Envelope_is_reply(e)) {
         driver_on_reply(d, e, t);
@@ -179,6 +179,7 @@ static void driver_start(struct pf_driver *d, struct pf_turn *t)
 {
     PF_ASSERT(d->sm.state == DRIVER_IDLE);
     pf_sm_move(&d->sm, DRIVER_SEEKING, d->instance, "start", &d->tracer);
+    d->lost_ms = d->now_ms;
     if (d->give_up_after_ms > 0) {
         d->give_up_ms = d->now_ms + d->give_up_after_ms;
     }
@@ -276,13 +277,7 @@ int64_t pf_driver_deadline(const struct pf_driver *d)
     if (d->sm.state == DRIVER_ENDED || d->sm.state == DRIVER_IDLE) {
         return INT64_MAX;
     }
-    at = earlier(at, d->ask_ms);
-    for (uint32_t i = 0; i < d->n_links; i++) {
-        if (d->link[i].sm.state == LINK_WAITING) {
-            at = earlier(at, d->link[i].retry_ms);
-        }
-    }
-    return at;
+    return earlier(earlier(at, d->ask_ms), pf_leader_deadline(d->links));
 }
 
 bool pf_driver_is_ended(const struct pf_driver *d)
@@ -298,6 +293,20 @@ bool pf_driver_is_subscribed(const struct pf_driver *d)
 struct pf_str pf_driver_framework_id(const struct pf_driver *d)
 {
     return pf_str(d->framework_id);
+}
+
+int64_t pf_driver_leaderless_since(const struct pf_driver *d, struct pf_buf *out_why)
+{
+    int64_t since_ms = pf_leader_none_since(d->links);
+
+    if (d->sm.state == DRIVER_SUBSCRIBED || d->sm.state == DRIVER_IDLE) {
+        return INT64_MAX;
+    }
+    pf_leader_describe(d->links, out_why);
+    if (since_ms == INT64_MAX && d->last_trouble.code) { /* it leads, and puts us off */
+        pf_buf_printf(out_why, "; %s", d->last_trouble.msg);
+    }
+    return since_ms == INT64_MAX ? d->lost_ms : since_ms;
 }
 
 void pf_driver_stats(const struct pf_driver *d, struct pf_driver_stats *out)
@@ -337,7 +346,8 @@ void pf_driver_check(const struct pf_driver *d)
     PF_ASSERT(tasks_check(d, &d->live, false) == d->tasks.len - d->n_ended);
     PF_ASSERT(d->n_ended <= DRIVER_ENDED_MAX);
     PF_ASSERT(d->n_waiting <= DRIVER_WAITING_MAX);
-    PF_ASSERT((d->leader != NULL) == (d->sm.state == DRIVER_SUBSCRIBING ||
-                                      d->sm.state == DRIVER_SUBSCRIBED));
-    PF_ASSERT(!d->leader || d->leader->sm.state == LINK_UP);
+    PF_ASSERT((d->leader >= 0) == (d->sm.state == DRIVER_SUBSCRIBING ||
+                                   d->sm.state == DRIVER_SUBSCRIBED));
+    PF_ASSERT(d->leader < 0 || pf_leader_is_up(d->links, (uint32_t)d->leader));
+    pf_leader_check(d->links);
 }

@@ -6,13 +6,15 @@
  *
  * What it promises: an ACCEPT is sent once, over the link its offers came from, and never again;
  * each task launched gets statuses until a final one (a launch whose outcome is open is reconciled
- * at every subscription); a status is told once per uuid; an acknowledgement that got lost is
+ * at every subscription; one that certainly never started ends as TASK_DROPPED, so that it may be
+ * placed again; TASK_LOST for frameworks that are not partition aware); a status is told once per uuid; an acknowledgement that got lost is
  * repeated when the status comes again. */
 #ifndef PF_FRAMEWORK_DRIVER_DRIVER_H
 #define PF_FRAMEWORK_DRIVER_DRIVER_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/resources.h"
 #include "common/base/sm.h"
@@ -32,7 +34,8 @@ struct pf_driver_options {
     bool explicit_acks;        /* the owner acknowledges; else it is done when it was told */
     bool is_durable;           /* the master keeps the framework in its registry */
     bool is_suppressed;        /* to begin with */
-    int64_t give_up_ms;        /* not subscribed for the first time by then: an error; 0 = never */
+    int64_t give_up_ms;        /* not subscribed for the first time by then and no master answers:
+                                * an error; 0 = never */
     struct pf_sm_tracer tracer;
 };
 
@@ -138,6 +141,9 @@ void pf_driver_check(const struct pf_driver *d);
 bool pf_driver_is_ended(const struct pf_driver *d);
 bool pf_driver_is_subscribed(const struct pf_driver *d);
 struct pf_str pf_driver_framework_id(const struct pf_driver *d); /* absent: not yet known */
+/* Since when it has no leader to work with (monotonic), and what the masters do instead, for
+ * people; INT64_MAX: it is subscribed, or has not begun. */
+int64_t pf_driver_leaderless_since(const struct pf_driver *d, struct pf_buf *out_why);
 /* An offer that was told and is still good. */
 struct pf_driver_offer_info {
     struct pf_str agent_id, demand_id;

@@ -23,13 +23,13 @@ static void call_send(struct pf_driver *d, struct Scheduler_Call__args *call, ui
     struct pf_envelope e = {.request_id = request_id, .body_type = Body_Scheduler_Call};
     struct pf_msg msg;
 
-    PF_ASSERT(d->leader != NULL);
+    PF_ASSERT(d->leader >= 0);
     if (d->framework_id) {
         call->framework_id = FrameworkID__put(
             b, &(struct FrameworkID__args){.value = pf_str(d->framework_id)});
     }
     msg = pf_envelope_finish(b, &e, Scheduler_Call__put(b, call));
-    pf_turn_send(t, d->leader->peer, pf_msg_bytes(msg));
+    pf_turn_send(t, d->peer[d->leader], pf_msg_bytes(msg));
 }
 
 /* The roles of the framework, for suppressing all of them. Borrowed from the FrameworkInfo. */
@@ -94,6 +94,7 @@ void driver_send_subscribe(struct pf_driver *d, struct pf_turn *t)
         .has_demands = d->has_demand,
         .durable = d->is_durable,
         .instance = pf_str(d->instance),
+        .generation = d->generation,
     };
     struct Scheduler_Call__args call = {
         .type = {true, Scheduler_Call_Type_SUBSCRIBE},

@@ -7,15 +7,15 @@
 #include "common/base/limits.h"
 #include "common/base/map.h"
 #include "common/base/rng.h"
+#include "common/link/backoff.h"
+#include "common/link/leader.h"
 #include "framework/driver/driver.h"
 #include "schemas/proffer.h"
 
 enum {
-    DRIVER_BACKOFF_MIN_MS = 50,
-    DRIVER_BACKOFF_MAX_MS = 2000,
-    DRIVER_STEADY_MS = 2000,       /* a link that stood so long is tried again at once */
     DRIVER_ANSWER_MS = 10000,      /* SUBSCRIBE and TEARDOWN are answered by then */
-    DRIVER_ASK_MIN_MS = 500,       /* between questions about the same tasks */
+    DRIVER_GIVE_UP_MS = 1000,      /* looks again so often whether any master answers */
+    DRIVER_ASK_MIN_MS = 100,       /* between questions about the same tasks */
     DRIVER_ASK_MAX_MS = 15000,
     DRIVER_ENDED_MAX = 10000,      /* ended tasks remembered, to know repeated statuses */
     DRIVER_WAITING_MAX = 10000,    /* calls that wait for a subscription */
@@ -24,21 +24,6 @@ enum {
 
 /* --- links to masters --- */
 
-enum driver_link_state { LINK_IDLE, LINK_CONNECTING, LINK_UP, LINK_WAITING, LINK_STATE_COUNT };
-
-struct driver_link {
-    char *address;
-    struct pf_sm sm;
-    uint64_t peer;      /* UP */
-    enum MasterRole role;
-    uint64_t epoch;
-    uint8_t incarnation[16];
-    bool has_incarnation;
-    uint32_t failures;  /* in a row */
-    int64_t since_ms;   /* UP */
-    int64_t retry_ms;   /* WAITING */
-};
-
 void driver_links_start(struct pf_driver *d, struct pf_turn *t);
 void driver_link_up(struct pf_driver *d, const struct pf_driver_event *ev, struct pf_turn *t);
 void driver_link_down(struct pf_driver *d, const struct pf_driver_event *ev, struct pf_turn *t);
@@ -46,11 +31,10 @@ void driver_link_down(struct pf_driver *d, const struct pf_driver_event *ev, str
 void driver_link_role(struct pf_driver *d, uint32_t master, struct Welcome w, struct pf_turn *t);
 void driver_links_due(struct pf_driver *d, int64_t now_ms, struct pf_turn *t);
 /* Closes one link and waits before it is tried again. */
-void driver_link_drop(struct pf_driver *d, struct driver_link *l, const char *why,
-                      struct pf_turn *t);
+void driver_link_drop(struct pf_driver *d, uint32_t master, struct pf_turn *t);
 void driver_links_close(struct pf_driver *d, struct pf_turn *t);
-/* The link to subscribe over, NULL = nobody leads that we know of. */
-struct driver_link *driver_links_leader(struct pf_driver *d);
+/* Of the one we subscribe at. */
+const char *driver_leader_address(const struct pf_driver *d);
 
 /* --- the subscription --- */
 
@@ -103,6 +87,9 @@ struct driver_task {
     char *id, *agent_id;         /* agent_id: NULL = not known */
     enum TaskState state;        /* last told; STAGING before the first */
     bool is_ended;               /* in `ended` instead of `live` */
+    bool was_heard_of;           /* some status was told */
+    bool never_started;          /* ended by our own word */
+    uint64_t launched_in;        /* stats.subscriptions when its ACCEPT left */
     bool is_asked;               /* not heard of in this subscription: we ask until we hear */
     uint32_t n_questions;        /* of ours in this subscription: answers without news not told */
     bool has_uuid, is_acked;     /* of the last status told that had one */
@@ -183,16 +170,17 @@ struct pf_driver {
     bool is_partition_aware;
     bool takes_over;           /* the first subscription must ask for all tasks */
 
-    struct driver_link link[PF_MASTERS_MAX];
-    uint32_t n_links;
-    struct driver_link *leader; /* SUBSCRIBING, SUBSCRIBED */
-    uint8_t incarnation[16];
-    bool has_incarnation;
-    uint64_t epoch;             /* highest we subscribed in */
+    struct pf_leader *links;
+    uint64_t peer[PF_MASTERS_MAX]; /* of the links that are up */
+    int32_t leader;                /* number of a link; -1 but SUBSCRIBING and SUBSCRIBED */
+    uint64_t asked_epoch;          /* of the leader, when it was asked */
+    uint64_t epoch;                /* highest we subscribed in */
+    uint64_t generation;           /* of this instance, 0 = not told yet */
     uint64_t next_request, subscribe_request, teardown_request;
-    uint32_t refusals;          /* of SUBSCRIBE, in a row */
+    struct pf_backoff refusals; /* of SUBSCRIBE, in a row */
     int64_t answer_ms, retry_ms, give_up_ms, teardown_ms, ask_ms; /* INT64_MAX = off */
     int64_t ask_pause_ms;
+    int64_t lost_ms; /* when the last subscription was lost */
     int64_t give_up_after_ms;
     bool was_subscribed, wants_teardown;
     bool demand_waits, suppress_waits; /* changed since SUBSCRIBE left */

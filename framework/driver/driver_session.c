@@ -11,37 +11,45 @@ static void session_move(struct pf_driver *d, enum driver_state to, const char *
 
 void driver_seek(struct pf_driver *d, struct pf_turn *t)
 {
-    struct driver_link *l = driver_links_leader(d);
+    int32_t leader = pf_leader_index(d->links);
+    bool is_same = leader >= 0 && leader == d->leader &&
+                   pf_leader_epoch(d->links, (uint32_t)leader) <= d->asked_epoch;
 
-    if (d->leader && l && l != d->leader && l->epoch > d->leader->epoch) {
+    if (d->leader >= 0 && !is_same) {
         struct pf_err why = {0};
 
-        (void)pf_err_set(&why, PF_ECONN, "%s leads now", l->address);
+        (void)(leader >= 0 ? pf_err_set(&why, PF_ECONN, "%s leads now",
+                                        pf_leader_address(d->links, (uint32_t)leader))
+                           : pf_err_set(&why, PF_ECONN, "%s leads no more",
+                                        driver_leader_address(d)));
+        d->last_trouble = why;
         driver_lose(d, &why, t);
     }
-    if (d->sm.state != DRIVER_SEEKING || !l) {
+    if (d->sm.state != DRIVER_SEEKING || leader < 0) {
         return;
     }
     if (d->retry_ms != INT64_MAX && d->retry_ms > d->now_ms) {
         return;
     }
     d->retry_ms = INT64_MAX;
-    d->leader = l;
+    d->leader = leader;
+    d->asked_epoch = pf_leader_epoch(d->links, (uint32_t)leader);
     d->answer_ms = d->now_ms + DRIVER_ANSWER_MS;
     d->demand_waits = d->suppress_waits = false;
-    session_move(d, DRIVER_SUBSCRIBING, l->address);
+    session_move(d, DRIVER_SUBSCRIBING, driver_leader_address(d));
     driver_send_subscribe(d, t);
 }
 
 void driver_lose(struct pf_driver *d, const struct pf_err *why, struct pf_turn *t)
 {
-    PF_ASSERT(d->leader != NULL);
+    PF_ASSERT(d->leader >= 0);
     driver_offers_rescind_all(d, t);
     if (d->sm.state == DRIVER_SUBSCRIBED) {
         d->stats.disconnects++;
+        d->lost_ms = d->now_ms;
         driver_act(t, PF_DRIVER_DISCONNECTED, why, sizeof *why);
     }
-    d->leader = NULL;
+    d->leader = -1;
     d->answer_ms = d->ask_ms = INT64_MAX;
     d->subscribe_request = d->teardown_request = 0;
     session_move(d, DRIVER_SEEKING, why->msg);
@@ -50,15 +58,9 @@ void driver_lose(struct pf_driver *d, const struct pf_err *why, struct pf_turn *
 /* Tries again after a pause that grows. */
 static void session_refused(struct pf_driver *d, const struct pf_err *why, struct pf_turn *t)
 {
-    int64_t pause = DRIVER_BACKOFF_MAX_MS;
-
-    if (d->refusals < 6) {
-        pause = DRIVER_BACKOFF_MIN_MS << d->refusals;
-    }
-    d->refusals++;
     d->last_trouble = *why;
     driver_lose(d, why, t);
-    d->retry_ms = driver_later(d, pause < DRIVER_BACKOFF_MAX_MS ? pause : DRIVER_BACKOFF_MAX_MS);
+    d->retry_ms = d->now_ms + pf_backoff_pause(&d->refusals, &d->dice);
 }
 
 void driver_on_subscribed(struct pf_driver *d, struct Scheduler_Event_Subscribed s,
@@ -72,14 +74,12 @@ void driver_on_subscribed(struct pf_driver *d, struct Scheduler_Event_Subscribed
     }
     driver_framework_set_id(d, FrameworkID_value(Scheduler_Event_Subscribed_framework_id(s)));
     d->epoch = Scheduler_Event_Subscribed_epoch(s);
-    d->epoch = d->epoch < d->leader->epoch ? d->leader->epoch : d->epoch;
-    d->leader->epoch = d->epoch;
-    if (d->leader->has_incarnation) {
-        d->has_incarnation = true;
-        memcpy(d->incarnation, d->leader->incarnation, sizeof d->incarnation);
-    }
-    d->leader->failures = 0;
-    d->refusals = 0;
+    d->epoch = d->epoch < d->asked_epoch ? d->asked_epoch : d->epoch;
+    d->asked_epoch = d->epoch;
+    d->generation = Scheduler_Event_Subscribed_generation(s);
+    pf_leader_accept(d->links, (uint32_t)d->leader,
+                     pf_leader_incarnation(d->links, (uint32_t)d->leader), d->epoch);
+    d->refusals.failures = 0;
     d->answer_ms = d->give_up_ms = INT64_MAX;
     d->was_subscribed = true;
     d->stats.subscriptions++;
@@ -87,9 +87,9 @@ void driver_on_subscribed(struct pf_driver *d, struct Scheduler_Event_Subscribed
     session_move(d, DRIVER_SUBSCRIBED, "subscribed");
 
     told.framework_id = driver_dup_str(t, pf_str(d->framework_id));
-    told.master = driver_dup_str(t, pf_str(d->leader->address));
+    told.master = driver_dup_str(t, pf_str(driver_leader_address(d)));
     told.epoch = d->epoch;
-    told.generation = Scheduler_Event_Subscribed_generation(s);
+    told.generation = d->generation;
     driver_act(t, PF_DRIVER_SUBSCRIBED, &told, sizeof told);
     if (d->wants_teardown) {
         driver_send_teardown(d, t);
@@ -148,10 +148,14 @@ void driver_on_reply(struct pf_driver *d, struct Envelope e, struct pf_turn *t)
     struct pf_err why = {0};
 
     if (!ok) {
-        (void)pf_err_set(&why, reply_error(code), "%s: %.*s", d->leader->address,
+        (void)pf_err_set(&why, reply_error(code), "%s: %.*s", driver_leader_address(d),
                          PF_STR_ARG(text.len > 0 ? text : pf_str(ReplyCode__str((int)code))));
     }
-    if (request != 0 && request == d->teardown_request) {
+    bool is_passing = reply_is_passing(code) || code == ReplyCode_NOT_SUBSCRIBED;
+
+    if (request != 0 && request == d->teardown_request && is_passing) {
+        session_refused(d, &why, t); /* said again with the next subscription */
+    } else if (request != 0 && request == d->teardown_request) {
         d->teardown_request = 0;
         ok = ok || code == ReplyCode_NOT_FOUND;
         if (ok) {
@@ -170,7 +174,8 @@ void driver_on_reply(struct pf_driver *d, struct Envelope e, struct pf_turn *t)
         } else {
             driver_end(d, PF_DRIVER_ERROR, &why, t);
         }
-    } else if (code == ReplyCode_NOT_SUBSCRIBED && d->sm.state == DRIVER_SUBSCRIBED) {
+    } else if ((code == ReplyCode_NOT_SUBSCRIBED || code == ReplyCode_NOT_LEADER) &&
+               d->sm.state == DRIVER_SUBSCRIBED) {
         session_refused(d, &why, t);
     } else {
         d->stats.bad_messages++;
@@ -179,13 +184,13 @@ void driver_on_reply(struct pf_driver *d, struct Envelope e, struct pf_turn *t)
 
 static void session_answer_missing(struct pf_driver *d, struct pf_turn *t)
 {
-    struct driver_link *l = d->leader;
+    uint32_t master = (uint32_t)d->leader;
     struct pf_err why = {0};
 
-    (void)pf_err_set(&why, PF_ETIMEOUT, "%s does not answer", l->address);
+    (void)pf_err_set(&why, PF_ETIMEOUT, "%s does not answer", driver_leader_address(d));
     d->last_trouble = why;
     driver_lose(d, &why, t);
-    driver_link_drop(d, l, "no answer", t);
+    driver_link_drop(d, master, t);
     driver_seek(d, t);
 }
 
@@ -193,6 +198,9 @@ void driver_session_due(struct pf_driver *d, int64_t now_ms, struct pf_turn *t)
 {
     struct pf_err why = {0};
 
+    if (d->give_up_ms <= now_ms && pf_leader_n_up(d->links) > 0) {
+        d->give_up_ms = now_ms + DRIVER_GIVE_UP_MS; /* a leader is being found */
+    }
     if (d->give_up_ms <= now_ms) {
         (void)pf_err_set(&why, d->last_trouble.code ? d->last_trouble.code : PF_ETIMEOUT,
                          "no master to subscribe at%s%s", d->last_trouble.code ? ": " : "",
@@ -247,7 +255,7 @@ void driver_end(struct pf_driver *d, enum pf_driver_act act, const struct pf_err
     }
     driver_links_close(d, t);
     driver_waiting_fini(d);
-    d->leader = NULL;
+    d->leader = -1;
     session_move(d, DRIVER_ENDED, why->code ? why->msg : "stopped");
     driver_act(t, act, why, sizeof *why);
 }

@@ -82,7 +82,9 @@ bool driver_task_launch(struct pf_driver *d, struct pf_str id, struct pf_str age
     if (task) {
         task_forget(d, task);
     }
-    task_set_agent(task_add(d, id), agent_id);
+    task = task_add(d, id);
+    task->launched_in = d->stats.subscriptions;
+    task_set_agent(task, agent_id);
     return true;
 }
 
@@ -102,7 +104,7 @@ static void task_revive(struct pf_driver *d, struct driver_task *task)
 {
     TAILQ_REMOVE(&d->ended, task, entry);
     d->n_ended--;
-    task->is_ended = false;
+    task->is_ended = task->never_started = false;
     TAILQ_INSERT_TAIL(&d->live, task, entry);
 }
 
@@ -148,9 +150,46 @@ static bool update_is_no_news(struct driver_task *task, struct TaskStatus s)
     return TaskStatus_state(s) == task->state && task->state != TaskState_TASK_STAGING;
 }
 
+/* The master says that it does not know the task (a known one's status is told as it is). */
+static bool update_is_unknown(struct TaskStatus s)
+{
+    return !status_has_uuid(s) && pf_driver_state_is_final(TaskStatus_state(s)) &&
+           TaskStatus_reason(s) == TaskStatus_Reason_REASON_RECONCILIATION;
+}
+
+/* The answer to a question from before this launch of the id: a master that was asked after the
+ * ACCEPT, on the same link, knows it. */
+static bool update_is_of_earlier_launch(const struct pf_driver *d, const struct driver_task *task,
+                                        struct TaskStatus s)
+{
+    bool is_fresh = !task->is_ended && !task->was_heard_of && task->launched_in > 0 &&
+                    task->launched_in == d->stats.subscriptions;
+
+    return update_is_unknown(s) && (is_fresh || task->never_started);
+}
+
+/* Nothing was ever heard of the launch, and the master, asked after the agent was back, does not
+ * know the task: it never reached the agent, and no older leader can bring it there any more. */
+static bool update_is_never_started(const struct driver_task *task, struct TaskStatus s)
+{
+    return !task->is_ended && !task->was_heard_of && update_is_unknown(s) &&
+           TaskStatus_state(s) == TaskState_TASK_GONE;
+}
+
+static void task_never_started(struct pf_driver *d, struct driver_task *task, struct pf_turn *t)
+{
+    task->never_started = true;
+    task->state = task->is_killing ? TaskState_TASK_KILLED : TaskState_TASK_DROPPED;
+    task_end(d, task);
+    driver_tell_dropped(d, driver_dup_str(t, pf_str(task->id)), task->state,
+                        TaskStatus_Reason_REASON_RECONCILIATION,
+                        "the launch did not reach the agent", t);
+}
+
 static void update_note(struct driver_task *task, struct TaskStatus s, bool is_acked)
 {
     task->state = TaskStatus_state(s);
+    task->was_heard_of = true;
     task_set_agent(task, AgentID_value(TaskStatus_agent_id(s)));
     if (status_has_uuid(s)) {
         memcpy(task->uuid, TaskStatus_uuid(s).at, DRIVER_UUID_BYTES);
@@ -179,6 +218,13 @@ void driver_on_update(struct pf_driver *d, struct TaskStatus s, struct pf_turn *
         return;
     }
     if (task && update_is_no_news(task, s)) {
+        return;
+    }
+    if (task && update_is_of_earlier_launch(d, task, s)) {
+        return;
+    }
+    if (task && update_is_never_started(task, s)) {
+        task_never_started(d, task, t);
         return;
     }
     if (!task && !(is_final && !status_has_uuid(s))) {

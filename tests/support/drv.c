@@ -207,13 +207,18 @@ void drv_hear(struct drv *f, uint32_t master, const char *envelope)
     drv_step(f, ev);
 }
 
-void drv_hear_event(struct drv *f, const char *event)
+void drv_hear_event_from(struct drv *f, uint32_t master, const char *event)
 {
     struct pf_buf b = {0};
 
     pf_buf_printf(&b, "{\"body\":{\"Scheduler_Event\":%s}}", event);
-    drv_hear(f, 0, pf_buf_cstr(&b));
+    drv_hear(f, master, pf_buf_cstr(&b));
     pf_buf_fini(&b);
+}
+
+void drv_hear_event(struct drv *f, const char *event)
+{
+    drv_hear_event_from(f, 0, event);
 }
 
 void drv_hear_subscribed(struct drv *f, unsigned epoch)

@@ -50,6 +50,7 @@ void drv_down(struct drv *f, uint32_t master, int code);
 /* Messages of a master; those without `master` come from number 0. */
 void drv_hear(struct drv *f, uint32_t master, const char *envelope);
 void drv_hear_event(struct drv *f, const char *event);
+void drv_hear_event_from(struct drv *f, uint32_t master, const char *event);
 void drv_hear_subscribed(struct drv *f, unsigned epoch);
 void drv_hear_update(struct drv *f, const char *task, const char *state, const char *more);
 void drv_hear_offer(struct drv *f, const char *id, const char *more);

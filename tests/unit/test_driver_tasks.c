@@ -121,7 +121,7 @@ static void test_driver_reconciles_open_launches_after_a_break(void **state)
 static void test_driver_asks_until_there_is_an_answer(void **state)
 {
     struct drv *f = *state;
-    static const int64_t pause[] = {500, 1000, 2000, 4000, 8000, 15000, 15000};
+    static const int64_t pause[] = {100, 200, 400, 800, 1600, 3200, 6400, 12800, 15000, 15000};
     static const char question[] =
         "send 11 {" F1 ",\"type\":\"RECONCILE\",\"reconcile\":{\"tasks\":[{\"task_id\":"
         "{\"value\":\"t2\"},\"agent_id\":{\"value\":\"a1\"}}]}}\n";
