@@ -138,7 +138,7 @@ struct launch_item {
 /* Sends the launches gathered so far to the agent. */
 static void flush(struct pf_master *m, struct acceptance *c, const struct launch_item *item)
 {
-    struct m_link *l = pf_m_link_need(m, c->agent, c->f);
+    struct m_link *l = pf_m_link_need(c->agent, c->f);
     struct pf_fb_builder *b;
 
     if (c->n_pending == 0) {

@@ -22,6 +22,7 @@ struct m_agent *pf_m_agent_new(struct pf_master *m, struct pf_str id, enum m_age
     a->id = pf_strndup(id.at, id.len);
     TAILQ_INIT(&a->tasks);
     LIST_INIT(&a->links);
+    a->links_by_framework.seed = m->agents.seed;
     pf_m_text_set(&a->hostname, PF_STR(""));
     pf_m_text_set(&a->address, PF_STR(""));
     pf_m_text_set(&a->http_address, PF_STR(""));
@@ -82,6 +83,7 @@ void pf_m_agent_row(struct pf_master *m, struct pf_bytes key, struct Row_Agent r
 static void agent_free(struct m_agent *a)
 {
     pf_m_blob_fini(&a->info);
+    pf_map_fini(&a->links_by_framework);
     pf_free(a->id);
     pf_free(a->hostname);
     pf_free(a->address);
@@ -218,26 +220,25 @@ void pf_m_agent_deadline(struct pf_master *m, struct m_agent *a)
 
 /* --- links between agents and frameworks --- */
 
-struct m_link *pf_m_link_need(struct pf_master *m, struct m_agent *a, struct m_framework *f)
+struct m_link *pf_m_link_need(struct m_agent *a, struct m_framework *f)
 {
-    uint64_t key[2] = {a->number, f->number};
-    struct m_link *l = pf_map_get(&m->links, key, sizeof key);
+    struct m_link *l = pf_map_get_u64(&a->links_by_framework, &f->number);
 
     if (!l) {
         l = PF_NEW(struct m_link);
-        memcpy(l->key, key, sizeof key);
+        l->key = f->number;
         l->agent = a;
         l->framework = f;
         LIST_INSERT_HEAD(&a->links, l, of_agent);
         LIST_INSERT_HEAD(&f->links, l, of_framework);
-        pf_map_put(&m->links, l->key, sizeof l->key, l);
+        pf_map_put(&a->links_by_framework, &l->key, sizeof l->key, l);
     }
     return l;
 }
 
-void pf_m_link_free(struct pf_master *m, struct m_link *l)
+void pf_m_link_free(struct m_link *l)
 {
-    pf_map_del(&m->links, l->key, sizeof l->key);
+    pf_map_del(&l->agent->links_by_framework, &l->key, sizeof l->key);
     LIST_REMOVE(l, of_agent);
     LIST_REMOVE(l, of_framework);
     pf_free(l);
@@ -251,6 +252,5 @@ void pf_m_agents_fini(struct pf_master *m)
         agent_free(a); /* the links went with the frameworks */
     }
     pf_map_fini(&m->agents);
-    pf_map_fini(&m->links);
     pf_order_fini(&m->agent_order);
 }

@@ -36,7 +36,7 @@ void pf_m_on_agent_register(struct pf_master *m, struct m_peer *p, struct Envelo
 void pf_m_on_agent_tasks(struct pf_master *m, struct m_peer *p, struct Envelope e);
 
 /* "The agent knows the framework"; made if it is not there. */
-struct m_link *pf_m_link_need(struct pf_master *m, struct m_agent *a, struct m_framework *f);
-void pf_m_link_free(struct pf_master *m, struct m_link *l);
+struct m_link *pf_m_link_need(struct m_agent *a, struct m_framework *f);
+void pf_m_link_free(struct m_link *l);
 
 #endif

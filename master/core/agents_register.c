@@ -211,7 +211,7 @@ static void list_begin(struct pf_master *m, struct m_agent *a, struct AgentRegis
     a->needs_list = false;
     a->registration++;
     while (!LIST_EMPTY(&a->links)) {
-        pf_m_link_free(m, LIST_FIRST(&a->links));
+        pf_m_link_free(LIST_FIRST(&a->links));
     }
     b = pf_m_builder(m);
     struct pf_ref body = AgentTasksWanted__put(b, &(struct AgentTasksWanted__args){0});
@@ -319,7 +319,7 @@ static bool learn_framework(struct pf_master *m, struct m_agent *a, struct Agent
     if (!f) {
         f = pf_m_framework_learn(m, id, AgentFramework_info__bytes(x));
     }
-    (void)pf_m_link_need(m, a, f);
+    (void)pf_m_link_need(a, f);
     return true;
 }
 

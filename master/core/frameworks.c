@@ -166,7 +166,7 @@ static void framework_free(struct pf_master *m, struct m_framework *f)
         pf_m_task_free(t);
     }
     while (!LIST_EMPTY(&f->links)) {
-        pf_m_link_free(m, LIST_FIRST(&f->links));
+        pf_m_link_free(LIST_FIRST(&f->links));
     }
     while (!TAILQ_EMPTY(&f->waits)) {
         pf_m_wait_free(m, TAILQ_FIRST(&f->waits));
@@ -241,7 +241,7 @@ void pf_m_framework_remove(struct pf_master *m, struct m_framework *f, const cha
         struct m_link *l = LIST_FIRST(&f->links);
 
         pf_m_send_teardown(m, l->agent, pf_str(f->id));
-        pf_m_link_free(m, l);
+        pf_m_link_free(l);
     }
     if (p) {
         if (error) {

@@ -48,7 +48,6 @@ struct pf_master *pf_master_create(const struct pf_master_options *options)
     m->frameworks.seed = pf_rng_next(&m->rng);
     m->completed_by_id.seed = pf_rng_next(&m->rng);
     m->offers.seed = pf_rng_next(&m->rng);
-    m->links.seed = pf_rng_next(&m->rng);
     m->linked.seed = pf_rng_next(&m->rng);
     m->al = pf_allocator_create(pf_rng_next(&m->rng));
     TAILQ_INIT(&m->woken);

@@ -99,11 +99,12 @@ struct m_agent {
     struct m_tasks tasks;
     uint32_t n_tasks; /* not ended ones */
     LIST_HEAD(, m_link) links;
+    struct pf_map links_by_framework;
 };
 
 /* The agent knows the framework. */
 struct m_link {
-    uint64_t key[2]; /* numbers of agent and framework */
+    uint64_t key; /* the framework's number */
     struct m_agent *agent;
     struct m_framework *framework;
     bool info_sent; /* since the agent's registration */
@@ -250,7 +251,7 @@ struct pf_master {
     struct pf_master_view *views; /* of the quorum, texts owned; none: alone */
     uint32_t n_views;
     struct m_peers masters;
-    struct pf_map peers, agents, frameworks, offers, links, linked;
+    struct pf_map peers, agents, frameworks, offers, linked;
     struct pf_order agent_order, framework_order, offer_order, completed;
     struct pf_map completed_by_id;
     struct pf_heap agent_deadlines, framework_deadlines, offer_deadlines, demand_deadlines;

@@ -83,7 +83,7 @@ static struct m_task *task_new(struct pf_master *m, struct m_framework *f, struc
     t->is_ended = pf_m_state_is_terminal(state);
     a->n_tasks += !t->is_ended;
     m->stats.n_tasks++;
-    (void)pf_m_link_need(m, a, f);
+    (void)pf_m_link_need(a, f);
     pf_m_framework_wake(m, f);
     return t;
 }
