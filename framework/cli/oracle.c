@@ -347,7 +347,8 @@ static void judge_file(struct pf_oracle *o, const struct task *t)
 
 static bool is_refusal(const char *state)
 {
-    static const char *const words[] = {"TASK_LOST", "TASK_DROPPED", "TASK_UNKNOWN", "TASK_ERROR"};
+    static const char *const words[] = {"TASK_LOST", "TASK_DROPPED", "TASK_GONE", "TASK_UNKNOWN",
+                                        "TASK_ERROR"};
     for (size_t i = 0; i < PF_ARRAY_LEN(words); i++) {
         if (strcmp(words[i], state) == 0) {
             return true;

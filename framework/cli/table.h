@@ -19,6 +19,7 @@ extern const struct pf_command pf_cmd_run;
 extern const struct pf_command pf_cmd_attach, pf_cmd_logs, pf_cmd_wait;
 extern const struct pf_command pf_cmd_kill;
 extern const struct pf_command pf_cmd_teardown;
+extern const struct pf_command pf_cmd_drill, pf_cmd_drill_load;
 extern const struct pf_command pf_cmd_version;
 extern const struct pf_command pf_cmd_completion;
 extern const struct pf_command pf_cmd_complete;

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps of a drill: whom they mean at that moment, and doing it. */
+#include "framework/cli/drill_run_internal.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A step that could not be done is the round's problem. */
+static int step_fail(struct pf_drill_runner *r, const struct pf_err *err)
+{
+    (void)snprintf(pf_drill_round_of(r)->problem, sizeof pf_drill_round_of(r)->problem, "%s",
+                   err->msg);
+    return err->code;
+}
+
+static void stopped_note(struct pf_drill_runner *r, const struct pf_drill_process *p, int signo)
+{
+    if (signo == SIGSTOP && r->n_stopped < PF_ARRAY_LEN(r->stopped)) {
+        struct pf_drill_stopped *s = &r->stopped[r->n_stopped++];
+        s->process = *p;
+        (void)snprintf(s->host, sizeof s->host, "%s", p->host);
+        (void)snprintf(s->address, sizeof s->address, "%s", p->address);
+        s->process.host = s->host;
+        s->process.address = s->address;
+    }
+}
+
+static int send_signal(struct pf_drill_runner *r, const struct pf_drill_process *p, int signo)
+{
+    struct pf_err err = {0};
+    if (pf_drill_field_signal(r->field, p, signo, &err) != 0) {
+        return step_fail(r, &err);
+    }
+    stopped_note(r, p, signo);
+    return 0;
+}
+
+static int signal_leader(struct pf_drill_runner *r, int signo)
+{
+    const struct pf_seen_master *m = pf_drill_view_leader(r->view);
+    struct pf_err err = {0};
+    if (m == NULL) {
+        (void)pf_err_set(&err, PF_ENOENT, "nobody leads at the moment of the strike");
+        return step_fail(r, &err);
+    }
+    const struct pf_drill_process p = {"the leading master", m->hostname, m->address, m->pid};
+    return send_signal(r, &p, signo);
+}
+
+/* Any one of the agents that run processes. */
+static int signal_agent(struct pf_drill_runner *r, int signo)
+{
+    const struct pf_drill_census *c = pf_drill_view_census(r->view);
+    const struct pf_seen_agent *chosen = NULL;
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < c->n_agents; i++) {
+        const struct pf_seen_agent *a = &c->agent[i];
+        if (!a->is_sim && a->is_active && pf_rng_below(&r->rng, ++n) == 0) {
+            chosen = a;
+        }
+    }
+    struct pf_err err = {0};
+    if (chosen == NULL) {
+        (void)pf_err_set(&err, PF_ENOENT, "there is no agent that runs processes");
+        return step_fail(r, &err);
+    }
+    (void)snprintf(r->killed_agent, sizeof r->killed_agent, "%s", chosen->id);
+    r->killed_agent_pid = chosen->pid;
+    const struct pf_drill_process p = {"an agent", chosen->hostname, chosen->address, chosen->pid};
+    return send_signal(r, &p, signo);
+}
+
+static int signal_zk(struct pf_drill_runner *r, enum pf_drill_target target, int signo)
+{
+    uint32_t n;
+    const struct pf_drill_zk *zk = pf_drill_field_zk(r->field, &n);
+    uint32_t first = (uint32_t)pf_rng_below(&r->rng, n > 0 ? n : 1), done = 0;
+    for (uint32_t k = 0; k < n; k++) {
+        const struct pf_drill_zk *z = &zk[(first + k) % n];
+        bool fits = target == PF_TARGET_ZK_ALL ||
+                    (target == PF_TARGET_ZK_LEADER ? z->is_leading : n == 1 || !z->is_leading);
+        if (!fits || (done > 0 && target != PF_TARGET_ZK_ALL)) {
+            continue;
+        }
+        const struct pf_drill_process p = {"a ZooKeeper server", z->host, z->address, z->pid};
+        int rc = send_signal(r, &p, signo);
+        if (rc != 0) {
+            return rc;
+        }
+        done++;
+    }
+    struct pf_err err = {0};
+    if (done == 0) {
+        (void)pf_err_set(&err, PF_ENOENT, "no ZooKeeper server %s",
+                         target == PF_TARGET_ZK_LEADER ? "says that it leads" : "is known");
+        return step_fail(r, &err);
+    }
+    return 0;
+}
+
+static int signal_target(struct pf_drill_runner *r, const struct pf_drill_step *step)
+{
+    const struct pf_drill_process old = {"the former leader", r->old_host, r->old_address,
+                                         r->old_pid};
+    switch (step->target) {
+    case PF_TARGET_LEADER: return signal_leader(r, step->signo);
+    case PF_TARGET_OLD_LEADER: return send_signal(r, &old, step->signo);
+    case PF_TARGET_AGENT: return signal_agent(r, step->signo);
+    case PF_TARGET_ZK_SERVER:
+    case PF_TARGET_ZK_LEADER:
+    case PF_TARGET_ZK_ALL: return signal_zk(r, step->target, step->signo);
+    case PF_TARGET_FRAMEWORK:
+        r->killed_framework = (int)pf_rng_below(&r->rng, pf_drill_load_count(r->load));
+        pf_drill_load_kill(r->load, (uint32_t)r->killed_framework);
+        return 0;
+    case PF_TARGET_NONE:
+    case PF_TARGET_LINKS_ALL:
+    case PF_TARGET_LINKS_AGENTS:
+    case PF_TARGET_LINKS_ZK:
+    case PF_TARGET_LINKS_SOME:
+    case PF_TARGET_LINKS_MASTERS: break;
+    }
+    return 0;
+}
+
+static int relay(struct pf_drill_runner *r, const char *command)
+{
+    struct pf_err err = {0};
+    return pf_drill_field_relay(r->field, command, NULL, &err) != 0 ? step_fail(r, &err) : 0;
+}
+
+static int cut(struct pf_drill_runner *r, enum pf_drill_target target)
+{
+    static const char *const dirs[] = {"up", "down", "both"};
+    const char *dir = dirs[pf_rng_below(&r->rng, PF_ARRAY_LEN(dirs))];
+    char route[64], command[512];
+    struct pf_err err = {0};
+    pf_drill_field_route(r->field, r->old_address, route, sizeof route);
+    if (route[0] == '\0') {
+        (void)pf_err_set(&err, PF_ENOENT, "no relay leads to %s", r->old_address);
+        return step_fail(r, &err);
+    }
+    if (target == PF_TARGET_LINKS_SOME) {
+        target = pf_rng_below(&r->rng, 2) == 0 ? PF_TARGET_LINKS_AGENTS : PF_TARGET_LINKS_ZK;
+    }
+    r->is_cut = true;
+    if (target == PF_TARGET_LINKS_AGENTS) {
+        (void)snprintf(command, sizeof command, "set %s agent:* %s drop", route, dir);
+    } else if (target == PF_TARGET_LINKS_ZK) {
+        (void)snprintf(command, sizeof command, "set %s.* * %s drop", route, dir);
+    } else {
+        /* its machine: to it, from it to the others, from it to ZooKeeper; one rule a line */
+        (void)snprintf(command, sizeof command,
+                       "set %s * both drop\nset * master:%s both drop\nset %s.* * both drop", route,
+                       r->old_instance, route);
+    }
+    return relay(r, command);
+}
+
+int pf_drill_step_run(struct pf_drill_runner *r, const struct pf_drill_step *step)
+{
+    switch (step->op) {
+    case PF_DRILL_NOTHING: return 0;
+    case PF_DRILL_SIGNAL:
+        if (step->signo == SIGCONT) {
+            pf_drill_heal(r);
+            return 0;
+        }
+        return signal_target(r, step);
+    case PF_DRILL_CUT: return cut(r, step->target);
+    case PF_DRILL_RESET: return relay(r, "rst * master:*");
+    case PF_DRILL_HEAL: pf_drill_heal(r); return 0;
+    }
+    return 0;
+}
+
+void pf_drill_heal(struct pf_drill_runner *r)
+{
+    struct pf_err err = {0};
+    for (uint32_t i = 0; i < r->n_stopped; i++) {
+        if (pf_drill_field_signal(r->field, &r->stopped[i].process, SIGCONT, &err) != 0) {
+            pf_cli_note(r->s->cli, "%s", err.msg);
+            pf_err_clear(&err);
+        }
+    }
+    r->n_stopped = 0;
+    if (r->is_cut) {
+        r->is_cut = false;
+        if (pf_drill_field_relay(r->field, "heal", NULL, &err) != 0) {
+            pf_cli_note(r->s->cli, "%s", err.msg);
+        }
+    }
+    pf_drill_view_retry(r->view);
+}
