@@ -2,6 +2,7 @@
 /* See api.h. Routes, one call, one answer; lists are in api_walk.c. */
 #include "master/daemon/api.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/alloc.h"
@@ -155,6 +156,14 @@ static void call_answer(struct api_call *c, struct Master_Response response)
 static void call_answer_code(struct api_call *c, const struct pf_envelope *e)
 {
     int status = http_status((enum ReplyCode)e->code);
+    const char *leader = e->code == ReplyCode_NOT_LEADER ? c->api->ops.leader(c->api->ctx) : NULL;
+    if (leader != NULL &&
+        !c->is_streaming) { /* as a standby of Mesos: the client asks again there */
+        char url[128];
+        (void)snprintf(url, sizeof url, "//%s/api/v1", leader);
+        pf_http_add_header(c->req, "Location", url);
+        status = 307;
+    }
     if (c->is_streaming) { /* too late for a status: the broken end tells */
         pf_http_stream_end(c->req);
     } else if (e->text.len > 0) {
@@ -195,6 +204,17 @@ bool pf_api_effect(struct pf_api *api, const struct pf_effect *e)
         call_answer(c, response);
     }
     return true;
+}
+
+void pf_api_drop(struct pf_api *api)
+{
+    uint32_t cursor = 0;
+    struct api_call *c;
+    while ((c = pf_map_next(&api->calls, &cursor)) != NULL) {
+        call_answer_code(c, &(struct pf_envelope){.code = ReplyCode_UNAVAILABLE,
+                                                  .text = PF_STR("this master leads no more")});
+        cursor = 0; /* it is gone from the map */
+    }
 }
 
 /* GET /health: 200 empty, or 503 with the reason. */

@@ -21,6 +21,8 @@ struct pf_api_ops {
     void (*on_call)(void *ctx, uint64_t peer, struct pf_msg envelope);
     /* Why the master is not healthy, NULL = it is. Borrowed for the call. */
     const char *(*health)(void *ctx);
+    /* HTTP address of the master that leads, where it is another one; NULL: none known. */
+    const char *(*leader)(void *ctx);
     void (*metrics)(void *ctx, struct pf_buf *out);
 };
 
@@ -29,6 +31,8 @@ struct pf_api *pf_api_create(struct pf_http *http, const struct pf_key *key,
                              const struct pf_api_ops *ops, void *ctx);
 /* After pf_http_destroy. NULL is fine. */
 void pf_api_destroy(struct pf_api *api);
+/* Answers every open request with 503: the core that would have answered is gone. */
+void pf_api_drop(struct pf_api *api);
 /* An effect for a peer of ours? Then answers the request with it and returns true. */
 bool pf_api_effect(struct pf_api *api, const struct pf_effect *e);
 

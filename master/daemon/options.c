@@ -2,6 +2,10 @@
 /* See options.h. */
 #include "master/daemon/options.h"
 
+#include <string.h>
+
+#include "common/sys/parse.h"
+
 #define FIELD(f) offsetof(struct pf_masterd_options, f)
 
 static const struct pf_option table[] = {
@@ -11,6 +15,18 @@ static const struct pf_option table[] = {
      PF_OPTION_STRING, FIELD(listen), "127.0.0.1:5055", 0, 0, false},
     {"http", "HOST:PORT", "Address of the HTTP API", PF_OPTION_STRING, FIELD(http),
      "127.0.0.1:5050", 0, 0, false},
+    {"advertise", "HOST:PORT",
+     "Native address told to others, where it differs from --listen (address translation, relays)",
+     PF_OPTION_STRING, FIELD(advertise), "", 0, 0, false},
+    {"advertise-http", "HOST:PORT", "The same for --http", PF_OPTION_STRING, FIELD(advertise_http),
+     "", 0, 0, false},
+    {"zk", "URL",
+     "Be one of several masters that keep the registry in ZooKeeper and elect a leader there: "
+     "zk://[user:password@]host:port,host:port/path. Without it the master is alone. Give a URL "
+     "with a password in the environment or the file of --config, not on the command line",
+     PF_OPTION_STRING, FIELD(zk), "", 0, 0, false},
+    {"zk-session", "TIME", "Session time-out asked of ZooKeeper", PF_OPTION_DURATION,
+     FIELD(zk_session_ms), "6s", 1000, 600000, false},
     {"work-dir", "DIR", "Where the registry is kept", PF_OPTION_STRING, FIELD(work_dir),
      "/var/lib/proffer/master", 0, 0, false},
     {"key-file", "FILE", "The cluster's key (mode 0600); needed to listen beyond this machine",
@@ -30,6 +46,13 @@ static const struct pf_option table[] = {
     {"agent-recovery", "TIME",
      "How long agents may take to come back after a restart of the master", PF_OPTION_DURATION,
      FIELD(recovery_ms), "10m", 0, 0, false},
+    {"agent-removal-rate", "N/TIME",
+     "Call no more than N agents unreachable in any TIME, e.g. 10/1m", PF_OPTION_STRING,
+     FIELD(removal_rate), "", 0, 0, false},
+    {"recovery-removal-limit", "PERCENT",
+     "After a takeover call no more than this part of the known agents unreachable because they "
+     "did not come back",
+     PF_OPTION_INT, FIELD(recovery_removals_percent), "100", 0, 100, false},
     {"ready-fd", "N", "Write one line of JSON with addresses and pid there when ready",
      PF_OPTION_INT, FIELD(ready_fd), "-1", -1, 1 << 20, false},
     {"log-level", "LEVEL", "error, warn, info or debug", PF_OPTION_STRING, FIELD(log_level_name),
@@ -43,6 +66,30 @@ const struct pf_options pf_masterd_option_table = {
     .n_options = PF_ARRAY_LEN(table),
 };
 
+/* "10/1m" */
+static int read_removal_rate(struct pf_masterd_options *o, struct pf_err *err)
+{
+    const char *slash = strchr(o->removal_rate, '/');
+    uint64_t n = 0;
+    int64_t ms = 0;
+
+    if (o->removal_rate[0] == '\0') {
+        return 0;
+    }
+    if (slash == NULL ||
+        pf_parse_u64((struct pf_str){o->removal_rate, (uint32_t)(slash - o->removal_rate)}, &n,
+                     NULL) < 0 ||
+        n == 0 || n > UINT32_MAX || pf_parse_duration_ms(pf_str(slash + 1), &ms, NULL) < 0 ||
+        ms <= 0) {
+        return pf_err_set(err, PF_EUSAGE,
+                          "--agent-removal-rate '%s' is no rate: write for example 10/1m",
+                          o->removal_rate);
+    }
+    o->removals = (uint32_t)n;
+    o->removals_ms = ms;
+    return 0;
+}
+
 int pf_masterd_options_parse(int argc, char **argv, struct pf_masterd_options *out,
                              enum pf_options_verdict *out_verdict, struct pf_err *err)
 {
@@ -52,6 +99,9 @@ int pf_masterd_options_parse(int argc, char **argv, struct pf_masterd_options *o
         return rc;
     }
     rc = pf_log_level_parse(out->log_level_name, &out->log_level, err);
+    if (rc == 0) {
+        rc = read_removal_rate(out, err);
+    }
     if (rc < 0) {
         pf_masterd_options_fini(out);
     }

@@ -11,9 +11,13 @@
 
 struct pf_masterd_options {
     char *listen, *http, *work_dir, *key_file, *cluster, *task_user, *log_level_name;
+    char *zk, *advertise, *advertise_http, *removal_rate;
     bool insecure, allow_any_user;
     int64_t ready_fd;
-    int64_t offer_timeout_ms, agent_unreachable_ms, recovery_ms;
+    int64_t offer_timeout_ms, agent_unreachable_ms, recovery_ms, zk_session_ms;
+    int64_t recovery_removals_percent;
+    uint32_t removals; /* read from removal_rate: so many in removals_ms; 0 = no limit */
+    int64_t removals_ms;
     enum pf_log_level log_level;
 };
 
