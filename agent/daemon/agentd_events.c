@@ -39,8 +39,10 @@ static void net_up(void *ctx, const struct pf_peer_up *up)
 
 static void net_message(void *ctx, uint64_t peer, struct pf_msg envelope)
 {
+    struct agentd *d = ctx;
     struct pf_agent_event ev = {.type = PF_AGENT_MESSAGE, .peer = peer};
 
+    pf_masters_on_message(d->masters, peer, envelope);
     if (Envelope_body_type(Envelope__root(envelope)) == Body_AgentLaunch) {
         agentd_on_disk(ctx); /* a launch is judged by the room there is now */
     }
@@ -51,7 +53,7 @@ static void net_message(void *ctx, uint64_t peer, struct pf_msg envelope)
 static void net_down(void *ctx, uint64_t peer, const struct pf_err *why)
 {
     struct agentd *d = ctx;
-    bool was_up = true;
+    bool was_up;
 
     if (!pf_masters_on_down(d->masters, peer, why, &was_up)) {
         pf_log(PF_LOG_DEBUG, "link down", "peer=%" PRIu64 " why=%s", peer, why->msg);

@@ -1,104 +1,61 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See masters.h. */
+/* See masters.h. Which links there shall be is for common/link/leader.h to say; here it is done. */
 #include "agent/daemon/masters.h"
 
 #include "common/base/alloc.h"
-#include "common/base/rng.h"
 #include "common/link/envelope.h"
+#include "common/link/leader.h"
 #include "common/sys/log.h"
 #include "schemas/proffer.h"
 
-#define BACK_OFF_MIN_MS 50
-#define BACK_OFF_MAX_MS 2000
-#define STEADY_MS       2000 /* a link that stood so long begins again with the least back-off */
-
-struct master {
-    struct pf_masters *owner;
-    char *address;
-    uint64_t peer; /* 0: waits for its next try */
-    char *instance; /* while up */
-    bool is_up;
-    bool is_duplicate; /* of one that is up: not tried until that is down */
-    int64_t up_ms, back_off_ms;
-    struct pf_timer *timer;
-    bool was_told; /* that it cannot be reached: once until it can */
-};
+#define CLOSING_MAX 64
 
 struct pf_masters {
     struct pf_loop *loop;
     struct pf_net *net;
     struct pf_masters_options o;
-    struct pf_rng rng;
-    bool has_begun;
-    struct pf_ptrs all; /* struct master * */
+    struct pf_leader *links;
+    struct pf_timer *timer;
+    uint64_t peer[PF_MASTERS_MAX]; /* connecting or up, 0 = none */
+    bool was_told[PF_MASTERS_MAX]; /* that it cannot be reached: once until it can */
+    uint64_t closing[CLOSING_MAX]; /* closed by us: their end is nobody's business */
+    uint32_t n_closing;
 };
 
-static void master_try(struct master *m)
+static int64_t now(const struct pf_masters *ms)
 {
-    struct pf_masters *ms = m->owner;
-
-    m->peer = pf_net_connect(ms->net, m->address, &ms->o.how);
-    if (ms->o.on_connect != NULL) {
-        ms->o.on_connect(ms->o.ctx, m->peer);
-    }
+    return pf_loop_now_ms(ms->loop);
 }
 
-static void master_on_time(void *ctx)
+/* Carries out what the links want, and sets the time for the next look. */
+static void masters_work(struct pf_masters *ms)
 {
-    struct master *m = ctx;
+    enum pf_leader_act act;
+    uint32_t i;
 
-    pf_timer_set(m->timer, INT64_MAX);
-    if (m->peer == 0) {
-        master_try(m);
-    }
-}
-
-static void master_later(struct master *m)
-{
-    uint64_t spread = pf_rng_below(&m->owner->rng, (uint64_t)m->back_off_ms / 2 + 1);
-    int64_t wait_ms = m->back_off_ms * 3 / 4 + (int64_t)spread;
-
-    pf_timer_set(m->timer, pf_loop_now_ms(m->owner->loop) + wait_ms);
-    m->back_off_ms = m->back_off_ms * 2 < BACK_OFF_MAX_MS ? m->back_off_ms * 2 : BACK_OFF_MAX_MS;
-}
-
-static bool is_known(const struct pf_masters *ms, struct pf_str address)
-{
-    for (uint32_t i = 0; i < ms->all.len; i++) {
-        const struct master *m = ms->all.at[i];
-        if (pf_str_is(address, m->address)) {
-            return true;
+    while (pf_leader_next(ms->links, &act, &i)) {
+        if (act == PF_LEADER_CLOSE) {
+            pf_peer_close(ms->net, ms->peer[i], false);
+            if (ms->n_closing < CLOSING_MAX) {
+                ms->closing[ms->n_closing++] = ms->peer[i];
+            }
+            ms->peer[i] = 0;
+            continue;
+        }
+        ms->peer[i] = pf_net_connect(ms->net, pf_leader_address(ms->links, i), &ms->o.how);
+        if (ms->o.on_connect != NULL) {
+            ms->o.on_connect(ms->o.ctx, ms->peer[i]);
         }
     }
-    return false;
+    pf_timer_set(ms->timer, pf_leader_deadline(ms->links));
 }
 
-static void masters_add(struct pf_masters *ms, struct pf_str address)
+static void masters_on_time(void *ctx)
 {
-    if (ms->all.len >= PF_MASTERS_MAX || address.len == 0 || address.len >= PF_ADDRESS_MAX ||
-        is_known(ms, address)) {
-        return;
-    }
-    struct master *m = PF_NEW(struct master);
-    m->owner = ms;
-    m->address = pf_strndup(address.at, address.len);
-    m->back_off_ms = BACK_OFF_MIN_MS;
-    m->timer = pf_timer_create(ms->loop, ms->o.how.prio, master_on_time, m);
-    pf_ptrs_push(&ms->all, m);
-    if (ms->has_begun) {
-        master_try(m);
-    }
-}
+    struct pf_masters *ms = ctx;
 
-static struct master *master_find(struct pf_masters *ms, uint64_t peer)
-{
-    for (uint32_t i = 0; i < ms->all.len; i++) {
-        struct master *m = ms->all.at[i];
-        if (m->peer == peer) {
-            return m;
-        }
-    }
-    return NULL;
+    pf_leader_tick(ms->links, now(ms));
+    masters_work(ms);
 }
 
 struct pf_masters *pf_masters_create(struct pf_loop *loop, struct pf_net *net,
@@ -110,9 +67,10 @@ struct pf_masters *pf_masters_create(struct pf_loop *loop, struct pf_net *net,
     ms->net = net;
     ms->o = *options;
     ms->o.addresses = NULL;
-    pf_rng_seed(&ms->rng, options->seed);
+    ms->links = pf_leader_create(&(struct pf_leader_options){.seed = options->seed});
+    ms->timer = pf_timer_create(loop, options->how.prio, masters_on_time, ms);
     for (uint32_t i = 0; i < options->addresses->len; i++) {
-        masters_add(ms, pf_str(options->addresses->at[i]));
+        pf_leader_add(ms->links, pf_str(options->addresses->at[i]));
     }
     return ms;
 }
@@ -122,30 +80,22 @@ void pf_masters_destroy(struct pf_masters *ms)
     if (ms == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < ms->all.len; i++) {
-        struct master *m = ms->all.at[i];
-        pf_timer_destroy(m->timer);
-        pf_free(m->instance);
-        pf_free(m->address);
-        pf_free(m);
-    }
-    pf_ptrs_fini(&ms->all);
+    pf_timer_destroy(ms->timer);
+    pf_leader_destroy(ms->links);
     pf_free(ms);
 }
 
 void pf_masters_begin(struct pf_masters *ms)
 {
-    ms->has_begun = true;
-    for (uint32_t i = 0; i < ms->all.len; i++) {
-        master_try(ms->all.at[i]);
-    }
+    pf_leader_start(ms->links, now(ms));
+    masters_work(ms);
 }
 
-static bool is_other_up(const struct pf_masters *ms, struct pf_str instance)
+static bool master_find(const struct pf_masters *ms, uint64_t peer, uint32_t *out)
 {
-    for (uint32_t i = 0; i < ms->all.len; i++) {
-        const struct master *m = ms->all.at[i];
-        if (m->is_up && instance.len > 0 && pf_str_is(instance, m->instance)) {
+    for (uint32_t i = 0; i < PF_MASTERS_MAX && peer != 0; i++) {
+        if (ms->peer[i] == peer) {
+            *out = i;
             return true;
         }
     }
@@ -154,86 +104,80 @@ static bool is_other_up(const struct pf_masters *ms, struct pf_str instance)
 
 enum pf_master_up pf_masters_on_up(struct pf_masters *ms, const struct pf_peer_up *up)
 {
-    struct master *m = up->is_client ? master_find(ms, up->peer) : NULL;
+    uint32_t i;
 
-    if (m == NULL) {
+    if (!up->is_client || !master_find(ms, up->peer, &i)) {
         return PF_MASTER_NOT_OURS;
     }
     struct Welcome w = {pf_envelope_body(up->greeting, Body_Welcome)};
-    struct pf_str instance = Welcome_instance(w);
-    if (is_other_up(ms, instance)) {
-        m->is_duplicate = true;
-        pf_peer_close(ms->net, m->peer, false);
-        return PF_MASTER_DUPLICATE;
+    enum pf_leader_link how = pf_leader_up(ms->links, i, w, now(ms));
+
+    if (how == PF_LEADER_LINKED) {
+        ms->was_told[i] = false;
+        pf_log(PF_LOG_INFO, "link to master", "address=%s", pf_leader_address(ms->links, i));
     }
-    m->is_up = true;
-    m->was_told = false;
-    m->instance = pf_strndup(instance.at, instance.len);
-    m->up_ms = pf_loop_now_ms(ms->loop);
-    pf_log(PF_LOG_INFO, "link to master", "address=%s", m->address);
-    for (uint32_t i = 0; i < Welcome_masters__len(w); i++) {
-        masters_add(ms, Welcome_masters__at(w, i));
-    }
-    return PF_MASTER_UP;
+    masters_work(ms);
+    return how == PF_LEADER_LINKED ? PF_MASTER_UP : PF_MASTER_DUPLICATE;
 }
 
-static void master_lost(struct master *m, const struct pf_err *why)
+void pf_masters_on_message(struct pf_masters *ms, uint64_t peer, struct pf_msg envelope)
 {
-    struct pf_masters *ms = m->owner;
+    struct Welcome w = {pf_envelope_body(envelope, Body_Welcome)};
+    uint32_t i;
 
-    if (pf_loop_now_ms(ms->loop) - m->up_ms >= STEADY_MS) {
-        m->back_off_ms = BACK_OFF_MIN_MS;
+    if (w.tab.p != NULL && master_find(ms, peer, &i)) {
+        (void)pf_leader_again(ms->links, i, w, now(ms)); /* whom to obey is for the core to say */
+        masters_work(ms);
     }
-    m->is_up = false;
-    PF_FREE(m->instance);
-    pf_log(PF_LOG_WARN, "link to master lost", "address=%s why=%s", m->address, why->msg);
-    for (uint32_t i = 0; i < ms->all.len; i++) {
-        struct master *other = ms->all.at[i];
-        if (other->is_duplicate && other->peer == 0) {
-            master_later(other);
+}
+
+/* An end that nobody needs to hear of. */
+static bool closing_take(struct pf_masters *ms, uint64_t peer)
+{
+    for (uint32_t i = 0; i < ms->n_closing; i++) {
+        if (ms->closing[i] == peer) {
+            ms->closing[i] = ms->closing[--ms->n_closing];
+            return true;
         }
-        other->is_duplicate = false;
     }
+    return false;
 }
 
 bool pf_masters_on_down(struct pf_masters *ms, uint64_t peer, const struct pf_err *why,
                         bool *out_was_up)
 {
-    struct master *m = master_find(ms, peer);
+    uint32_t i;
 
-    if (m == NULL) {
-        return false;
+    if (!master_find(ms, peer, &i)) {
+        *out_was_up = !closing_take(ms, peer);
+        return !*out_was_up;
     }
-    *out_was_up = m->is_up;
-    m->peer = 0;
-    if (m->is_up) {
-        master_lost(m, why);
-    } else if (!m->was_told && !m->is_duplicate) {
-        pf_log(PF_LOG_WARN, "master cannot be reached", "address=%s why=%s", m->address, why->msg);
-        m->was_told = true;
+    const char *address = pf_leader_address(ms->links, i);
+
+    *out_was_up = pf_leader_is_up(ms->links, i);
+    ms->peer[i] = 0;
+    if (*out_was_up) {
+        pf_log(PF_LOG_WARN, "link to master lost", "address=%s why=%s", address, why->msg);
+    } else if (!ms->was_told[i]) {
+        pf_log(PF_LOG_WARN, "master cannot be reached", "address=%s why=%s", address, why->msg);
+        ms->was_told[i] = true;
     }
-    if (!m->is_duplicate) {
-        master_later(m);
-    }
+    pf_leader_down(ms->links, i, why->code, now(ms));
+    masters_work(ms);
     return true;
 }
 
 uint32_t pf_masters_addresses(const struct pf_masters *ms, struct pf_str out[PF_MASTERS_MAX])
 {
-    for (uint32_t i = 0; i < ms->all.len; i++) {
-        const struct master *m = ms->all.at[i];
-        out[i] = pf_str(m->address);
+    uint32_t n = pf_leader_count(ms->links);
+
+    for (uint32_t i = 0; i < n; i++) {
+        out[i] = pf_str(pf_leader_address(ms->links, i));
     }
-    return ms->all.len;
+    return n;
 }
 
 uint32_t pf_masters_n_up(const struct pf_masters *ms)
 {
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < ms->all.len; i++) {
-        const struct master *m = ms->all.at[i];
-        n += m->is_up ? 1 : 0;
-    }
-    return n;
+    return pf_leader_n_up(ms->links);
 }

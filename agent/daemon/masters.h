@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Links to the masters: one to each that is known, from the start and by what masters tell of each
- * other. Lost ones are tried again, after 50 ms at first and 2 s at most. */
+/* Links to the masters over the net, as common/link/leader.h wants them: one to each that is known,
+ * from the start and by what masters tell of each other, tried again when lost. */
 #ifndef PF_AGENT_DAEMON_MASTERS_H
 #define PF_AGENT_DAEMON_MASTERS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include "common/base/buf.h"
+#include "common/base/limits.h"
 #include "common/net/peer.h"
-
-#define PF_MASTERS_MAX 16 /* more are ignored */
 
 struct pf_masters;
 
@@ -35,9 +34,10 @@ enum pf_master_up {
     PF_MASTER_DUPLICATE, /* another address of one that is up: it is closed, tell nobody */
 };
 
-/* From the net's callbacks. Down: true if the peer is a master of ours; `*out_was_up`: on_up had
+/* From the net's callbacks. A message: looked at if it is the Welcome of one of them. Down: true if the peer is a master of ours; `*out_was_up`: on_up had
  * said PF_MASTER_UP. */
 enum pf_master_up pf_masters_on_up(struct pf_masters *m, const struct pf_peer_up *up);
+void pf_masters_on_message(struct pf_masters *m, uint64_t peer, struct pf_msg envelope);
 bool pf_masters_on_down(struct pf_masters *m, uint64_t peer, const struct pf_err *why,
                         bool *out_was_up);
 
