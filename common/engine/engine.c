@@ -99,19 +99,35 @@ static enum shown engine_show(struct pf_engine *e, int64_t end_us)
     return n > 0 ? SHOWN_SOME : SHOWN_NOTHING;
 }
 
+/* Gives what was gathered to the store. False: there is nothing, or the store has no room. */
+static bool engine_store(struct pf_engine *e)
+{
+    const struct pf_batch *batch = pf_turns_seal(e->turns);
+    if (batch == NULL) {
+        return false;
+    }
+    pf_store_submit(e->o.store, batch);
+    if (e->is_at_once) {
+        pf_engine_collect(e);
+    }
+    return true;
+}
+
+static void engine_pause(struct pf_engine *e, bool is_paused)
+{
+    if (e->o.net != NULL && (is_paused || e->is_paused)) { /* others may have ended the pause */
+        pf_net_pause(e->o.net, is_paused);
+        e->is_paused = is_paused;
+    }
+}
+
 /* Stores what was gathered and shows what may be seen, which may bring more to store. True: there
  * is work left for another turn. */
 static bool engine_advance(struct pf_engine *e)
 {
     int64_t end_us = pf_now_us() + SHOW_US_MAX;
     for (;;) {
-        const struct pf_batch *batch = pf_turns_seal(e->turns);
-        if (batch != NULL) {
-            pf_store_submit(e->o.store, batch);
-            if (e->is_at_once) {
-                pf_engine_collect(e);
-            }
-        }
+        bool has_stored = engine_store(e);
         enum shown shown = engine_show(e, end_us);
         if (e->is_failed || e->is_shut) {
             return false;
@@ -119,7 +135,7 @@ static bool engine_advance(struct pf_engine *e)
         if (shown == SHOWN_TIME_IS_UP) {
             return true;
         }
-        if (batch == NULL && shown == SHOWN_NOTHING) {
+        if (!has_stored && shown == SHOWN_NOTHING) {
             return false;
         }
     }
@@ -139,11 +155,7 @@ static bool engine_on_turn(void *ctx)
         }
         return false;
     }
-    bool is_full = !e->is_failed && pf_turns_is_full(e->turns);
-    if (is_full != e->is_paused && e->o.net != NULL) {
-        e->is_paused = is_full;
-        pf_net_pause(e->o.net, is_full);
-    }
+    engine_pause(e, !e->is_failed && pf_turns_is_full(e->turns));
     pf_loop_set_timer(e->o.loop, e->ops.next_deadline(e->ctx));
     return has_more;
 }
@@ -190,9 +202,7 @@ void pf_engine_destroy(struct pf_engine *e)
     pf_loop_set_on_turn(e->o.loop, NULL, NULL);
     pf_loop_set_on_deadline(e->o.loop, NULL, NULL);
     pf_loop_set_timer(e->o.loop, INT64_MAX);
-    if (e->is_paused) {
-        pf_net_pause(e->o.net, false);
-    }
+    engine_pause(e, false);
     pf_watch_destroy(e->store_watch);
     pf_store_destroy(e->o.store);
     pf_turns_destroy(e->turns);
@@ -201,6 +211,12 @@ void pf_engine_destroy(struct pf_engine *e)
 
 struct pf_turn *pf_engine_turn(struct pf_engine *e)
 {
+    if (pf_turns_is_full(e->turns) && !e->is_failed && !e->is_shut) {
+        (void)engine_store(e); /* what follows gathers in the next one */
+        if (pf_turns_is_full(e->turns)) {
+            engine_pause(e, true);
+        }
+    }
     return pf_turns_open(e->turns);
 }
 

@@ -55,7 +55,8 @@ PF_MUST_USE int pf_engine_create(const struct pf_engine_options *options,
  * paused. Not from inside of its callbacks, but on_gate_shut. NULL is fine. */
 void pf_engine_destroy(struct pf_engine *e);
 
-/* Where the next step appends. Valid until the end of the loop's turn. */
+/* Where the next step appends; asked for anew for each step: a batch that has reached its limit is
+ * given to the store first, or, if that has no room, reading pauses at once. */
 struct pf_turn *pf_engine_turn(struct pf_engine *e);
 /* A peer is gone: its effects are dropped. */
 void pf_engine_forget_peer(struct pf_engine *e, uint64_t peer);
