@@ -64,6 +64,7 @@ int pf_client_open(const struct pf_client_options *options, struct pf_client **o
     c->connect_ms = or_default(options->connect_ms, PF_CLIENT_CONNECT_MS);
     c->leader_ms = or_default(options->leader_ms, PF_CLIENT_LEADER_MS);
     c->stale_ms = options->stale_ms;
+    c->retry_ms = or_default(options->retry_ms, PF_CLIENT_RETRY_MS);
     c->on_note = options->on_note;
     c->ctx = options->ctx;
     pf_fb_builder_init(&c->builder, NULL);
@@ -112,6 +113,11 @@ uint32_t pf_client_links(const struct pf_client *c)
 bool pf_client_is_stale(const struct pf_client *c)
 {
     return c->is_stale;
+}
+
+uint64_t pf_client_epoch(const struct pf_client *c)
+{
+    return c->epoch;
 }
 
 void pf_client_refresh(struct pf_client *c)
@@ -166,6 +172,34 @@ static int exchange(struct pf_client *c, struct pf_msg msg, int32_t timeout_ms, 
     const struct pf_err *why = &c->candidate[at].why;
     return pf_err_set(err, PF_ECONN, "%s: %s", c->candidate[at].address,
                       why->code != 0 ? why->msg : "it does not lead any more");
+}
+
+int pf_client_await_epoch(struct pf_client *c, uint64_t epoch, int32_t timeout_ms,
+                          int64_t *out_gap_ms, struct pf_err *err)
+{
+    int64_t now_ms = pf_now_ms(), end_ms = now_ms + timeout_ms, look_ms = now_ms;
+    int rc = 0;
+    /* as long as the old one does not say or show that it stopped, it leads */
+    while (rc == 0 && c->peer != 0 && c->epoch <= epoch) {
+        now_ms = pf_now_ms();
+        if (now_ms >= end_ms) {
+            return pf_err_set(err, PF_ETIMEOUT, "%s still leads", pf_client_address(c));
+        }
+        if (now_ms >= look_ms) {
+            look_around(c, now_ms);
+            look_ms = now_ms + LOOK_AROUND_MS;
+        }
+        rc = pf_client_turn(c, end_ms < look_ms ? end_ms : look_ms, err);
+    }
+    int64_t stopped_ms = pf_now_ms();
+    while (rc == 0 && (c->peer == 0 || c->epoch <= epoch)) {
+        pf_client_leave(c); /* it has yet to notice that it does not lead any more */
+        rc = pf_client_find(c, true, end_ms, err);
+    }
+    if (rc == 0) {
+        *out_gap_ms = pf_now_ms() - stopped_ms;
+    }
+    return rc;
 }
 
 /* It was not carried out: this master does not lead. */

@@ -29,6 +29,7 @@ struct pf_client_options {
     int32_t connect_ms;    /* for somebody to answer at all; 0: PF_CLIENT_CONNECT_MS */
     int32_t leader_ms;     /* for one to lead while others answer; 0: PF_CLIENT_LEADER_MS */
     int32_t stale_ms;      /* for that long; then a standby may answer. 0: it must not */
+    int32_t retry_ms;      /* how soon those that do not lead are asked again; 0: 50 ms */
     void (*on_note)(void *ctx, const char *text); /* what people should know; may be NULL */
     void *ctx;
     int32_t reply_ms;      /* what pf_client_call's time-out 0 means; 0: PF_CLIENT_REPLY_MS */
@@ -45,6 +46,12 @@ const char *pf_client_address(const struct pf_client *c);
 /* How many links were made so far: with a new one, what the last master said of its own life
  * (sequences) is void. */
 uint32_t pf_client_links(const struct pf_client *c);
+/* The epoch in which the master that we talk to leads. */
+uint64_t pf_client_epoch(const struct pf_client *c);
+/* Waits until a master leads in an epoch above `epoch`; `*out_gap_ms`: how long, as seen from here,
+ * none did. PF_ETIMEOUT: the old one still does; PF_ECONN as pf_client_open(). */
+PF_MUST_USE int pf_client_await_epoch(struct pf_client *c, uint64_t epoch, int32_t timeout_ms,
+                                      int64_t *out_gap_ms, struct pf_err *err);
 /* It is a standby that answers. */
 bool pf_client_is_stale(const struct pf_client *c);
 /* If so, the next call looks for a leader again. */

@@ -10,10 +10,7 @@
 #include "common/sys/clock.h"
 #include "common/sys/parse.h"
 
-enum {
-    RETRY_MS = 50, /* asking a standby, or one that is away, again */
-    NOTE_AFTER_MS = 1000,
-};
+enum { NOTE_AFTER_MS = 1000 };
 
 void pf_client_note(struct pf_client *c, const char *fmt, ...)
 {
@@ -110,7 +107,7 @@ static void on_up(void *ctx, const struct pf_peer_up *up)
         take(c, k, w, leads);
         return;
     }
-    k->retry_ms = pf_now_ms() + RETRY_MS;
+    k->retry_ms = pf_now_ms() + c->retry_ms;
     if (c->peer == 0) {
         pf_client_add(c, Welcome_leader(w));
         for (uint32_t i = 0; i < Welcome_masters__len(w); i++) {
@@ -166,9 +163,9 @@ static void on_down(void *ctx, uint64_t peer, const struct pf_err *why)
     if (why->code != PF_ECANCELED) {
         k->is_standby = false;
         k->why = *why;
-        k->retry_ms = pf_now_ms() + RETRY_MS;
+        k->retry_ms = pf_now_ms() + c->retry_ms;
     } else if (k->retry_ms == INT64_MAX) {
-        k->retry_ms = pf_now_ms() + RETRY_MS;
+        k->retry_ms = pf_now_ms() + c->retry_ms;
     }
 }
 
@@ -308,7 +305,7 @@ int pf_client_find(struct pf_client *c, bool had_link, int64_t until_ms, struct 
             }
             c->takes_standby = now_ms >= s.stale_at_ms;
             pf_client_connect(c, now_ms);
-            wake_ms = earlier(wake_ms, now_ms + RETRY_MS);
+            wake_ms = earlier(wake_ms, now_ms + c->retry_ms);
         }
         rc = pf_client_turn(c, wake_ms, err);
         if (rc != 0) {

@@ -10,7 +10,7 @@
 #include "common/net/peer.h"
 #include "framework/cli/client.h"
 
-enum { PF_CLIENT_MASTERS_MAX = 32 };
+enum { PF_CLIENT_MASTERS_MAX = 32, PF_CLIENT_RETRY_MS = 50 };
 
 struct pf_candidate {
     char address[PF_ADDRESS_MAX];
@@ -29,7 +29,7 @@ struct pf_client {
     struct pf_key key;
     char user[64];
     bool is_agent;
-    int32_t connect_ms, leader_ms, stale_ms, reply_ms;
+    int32_t connect_ms, leader_ms, stale_ms, retry_ms, reply_ms;
     void (*on_note)(void *ctx, const char *text);
     void *ctx;
     struct pf_candidate candidate[PF_CLIENT_MASTERS_MAX];

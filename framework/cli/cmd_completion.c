@@ -47,6 +47,7 @@ const struct pf_command pf_cmd_completion = {
     .operands = "bash",
     .min_operands = 1,
     .max_operands = 1,
+    .choices = "bash",
     .examples = {{"source <(proffer completion bash)", "for this shell"}},
     .run = run,
 };

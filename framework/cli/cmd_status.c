@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* proffer status: is the cluster whole; if not, what is missing, since when, and what to do. */
+/* proffer status: is the cluster whole; if not, what is missing, since when, and what to do. What
+ * `up` started is known by its directory; all else by what the masters say. */
+#include <inttypes.h>
+#include <string.h>
 #include "common/sys/clock.h"
 #include "common/sys/parse.h"
 #include "framework/cli/client.h"
@@ -7,7 +10,21 @@
 #include "framework/cli/output.h"
 #include "framework/cli/table.h"
 
-enum { S_NAME, S_STATE, S_SINCE, S_ADDRESS, S_HTTP_ADDRESS, S_PID, S_RESTARTS, S_LAST_END, S_LOG };
+enum {
+    S_NAME,
+    S_STATE,
+    S_SINCE,
+    S_ADDRESS,
+    S_HTTP_ADDRESS,
+    S_PID,
+    S_RESTARTS,
+    S_LAST_END,
+    S_LOG,
+    S_ROLE,
+    S_EPOCH,
+    S_LAG,
+    S_TROUBLE
+};
 
 static const struct pf_column columns[] = {
     [S_NAME] = {"name", PF_CELL_TEXT, true},
@@ -19,15 +36,34 @@ static const struct pf_column columns[] = {
     [S_RESTARTS] = {"restarts", PF_CELL_INT, true},
     [S_LAST_END] = {"last_end", PF_CELL_TEXT, true},
     [S_LOG] = {"log", PF_CELL_TEXT, false},
+    [S_ROLE] = {"role", PF_CELL_TEXT, true},
+    [S_EPOCH] = {"epoch", PF_CELL_INT, false},
+    [S_LAG] = {"lag", PF_CELL_INT, false},
+    [S_TROUBLE] = {"trouble", PF_CELL_TEXT, false},
 };
 static const struct pf_columns status_columns = PF_COLUMNS(columns);
+
+enum { MASTERS_MAX = 64, STALE_MS = 1000 };
+
+/* What a master is, as the one that was asked sees it. */
+struct master {
+    struct pf_str id, address, http_address, state, trouble;
+    int64_t pid, started_ms, lag;
+    uint64_t epoch;
+    bool leads, has_lag;
+};
 
 /* What was found; `missing` is the first thing that is not as it should be. */
 struct status {
     struct pf_cli *cli;
     struct pf_cluster cluster;
     struct pf_output *o;
+    struct LocalCluster local;
+    bool has_local, has_supervisor, is_stale;
+    struct master master[MASTERS_MAX];
+    uint32_t n_masters_seen, n_masters_up, n_masters, n_zk_up, n_zk;
     uint32_t n_agents, n_registered, n_parts;
+    int64_t elected_ms; /* when the leader began to lead, 0 = not known */
     const char *missing, *to_do;
 };
 
@@ -50,10 +86,192 @@ static const char *for_how_long(struct pf_cli *cli, int64_t since_ms)
     return pf_cli_text(cli, " for %s", text);
 }
 
-static void put_daemon(struct status *s, struct LocalDaemon d, bool has_supervisor)
+/* --- what the masters say -------------------------------------------------------------------- */
+
+static struct pf_str keep(struct status *s, struct pf_str text)
+{
+    return text.len > 0 ? pf_arena_strdup(&s->cli->arena, text) : (struct pf_str){0};
+}
+
+static void add_master(struct status *s, struct MasterView v)
+{
+    if (s->n_masters_seen == MASTERS_MAX) {
+        return;
+    }
+    s->master[s->n_masters_seen++] = (struct master){
+        .id = keep(s, MasterView_id(v)),
+        .address = keep(s, MasterView_address(v)),
+        .http_address = keep(s, MasterView_http_address(v)),
+        .state = keep(s, MasterView_state(v)),
+        .trouble = keep(s, MasterView_trouble(v)),
+        .pid = MasterView_pid(v),
+        .started_ms = MasterView_started_ms(v),
+        .epoch = MasterView_epoch(v),
+        .leads = MasterView_leading(v),
+        .has_lag = MasterView__has_lag(v),
+        .lag = MasterView__has_lag(v) ? MasterView_lag(v) : 0,
+    };
+}
+
+/* Else it is of the whole cluster: agents that are not given up. */
+static bool is_own_trouble(const struct status *s, struct pf_str trouble)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < s->n_masters_seen; i++) {
+        found |= pf_str_eq(s->master[i].trouble, trouble);
+    }
+    return found;
+}
+
+static int ask_masters(struct status *s, struct pf_client *c, struct pf_err *err)
+{
+    struct pf_pages pages = {.type = Master_Call_Type_GET_MASTERS};
+    struct Master_Response r;
+    int rc;
+    while ((rc = pf_pages_next(c, &pages, &r, err)) == 1) {
+        struct Master_Response_GetMasters list = Master_Response_get_masters(r);
+        for (uint32_t i = 0; i < Master_Response_GetMasters_masters__len(list); i++) {
+            add_master(s, Master_Response_GetMasters_masters__at(list, i));
+        }
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    struct Master_Call__args call = {.type = PF_OPT(Master_Call_Type_GET_MASTER)};
+    (void)pf_client_builder(c);
+    rc = pf_client_ask(c, &call, &r, err);
+    if (rc == 0) {
+        struct Master_Response_GetMaster m = Master_Response_get_master(r);
+        s->elected_ms = Master_Response_GetMaster__has_elected_time(m)
+                            ? (int64_t)(Master_Response_GetMaster_elected_time(m) * 1000)
+                            : 0;
+        struct pf_str trouble = Master_Response_GetMaster_trouble(m);
+        if (trouble.len > 0 && !is_own_trouble(s, trouble)) {
+            miss(s, keep(s, trouble).at, "proffer agents tells which, and why");
+        }
+    }
+    return rc;
+}
+
+static void add_agent(struct status *s, struct Master_Response_GetAgents_Agent a)
+{
+    enum AgentState state = Master_Response_GetAgents_Agent_state(a);
+    struct AgentInfo info = Master_Response_GetAgents_Agent_agent_info(a);
+    bool is_well = state == AgentState_REGISTERED;
+    s->n_registered += is_well ? 1 : 0;
+    if (is_well && !s->has_local) {
+        s->n_agents++;
+    }
+    if (is_well || state == AgentState_GONE || s->has_local) {
+        return;
+    }
+    const char *word = AgentState__str((int)state);
+    int64_t seen_ms = Master_Response_GetAgents_Agent_last_seen_ms(a);
+    struct pf_str text = Master_Response_GetAgents_Agent_text(a);
+    miss(s,
+         pf_cli_text(s->cli, "the agent %.8s on %.*s is %s%s%s%.*s",
+                     AgentID_value(AgentInfo_id(info)).at, PF_STR_ARG(AgentInfo_hostname(info)),
+                     word != NULL ? word : "UNKNOWN", for_how_long(s->cli, seen_ms),
+                     text.len > 0 ? ": " : "", PF_STR_ARG(text)),
+         "look at that machine, and at the agent's log there");
+}
+
+static int ask_agents(struct status *s, struct pf_client *c, struct pf_err *err)
+{
+    struct pf_pages pages = {.type = Master_Call_Type_GET_AGENTS};
+    struct Master_Response r;
+    int rc;
+    while ((rc = pf_pages_next(c, &pages, &r, err)) == 1) {
+        struct Master_Response_GetAgents list = Master_Response_get_agents(r);
+        for (uint32_t i = 0; i < Master_Response_GetAgents_agents__len(list); i++) {
+            add_agent(s, Master_Response_GetAgents_agents__at(list, i));
+        }
+        /* a local cluster knows how many it has: former agents of another shape are not missed */
+        uint32_t n_away = Master_Response_GetAgents_recovered_agents__len(list);
+        if (n_away > 0 && !s->has_local) {
+            miss(s,
+                 pf_cli_text(s->cli, "%u agent%s not back since the master began to lead", n_away,
+                             n_away == 1 ? " is" : "s are"),
+                 "proffer agents names them; look at their machines");
+        }
+    }
+    return rc;
+}
+
+static int ask_cluster(struct status *s)
+{
+    struct pf_client_options options = pf_client_options_of(s->cli, &s->cluster);
+    struct pf_client *client = NULL;
+    struct pf_err err = {0};
+    options.needs_key_file = false;
+    options.stale_ms = STALE_MS;
+    int rc = pf_client_open(&options, &client, &err);
+    rc = rc != 0 ? rc : ask_masters(s, client, &err);
+    /* a standby hears nothing of agents */
+    if (rc == 0 && !pf_client_is_stale(client)) {
+        rc = ask_agents(s, client, &err);
+    }
+    s->is_stale = client != NULL && pf_client_is_stale(client);
+    pf_client_close(client);
+    return rc != 0 ? pf_client_fail(s->cli, &s->cluster, &err) : 0;
+}
+
+/* --- what there should be -------------------------------------------------------------------- */
+
+/* 0: there is something running to ask. */
+static int look_at_dir(struct status *s)
+{
+    struct pf_cli *cli = s->cli;
+    struct pf_err err = {0};
+    if (pf_local_read(s->cluster.dir, &cli->arena, &s->local, &err) != 0) {
+        return pf_cli_fail(cli, PF_EXIT_UNREACHABLE, err.msg, "proffer up starts a cluster");
+    }
+    s->has_local = true;
+    s->has_supervisor = pf_local_holder(s->cluster.dir) > 0;
+    if (pf_str_is(LocalCluster_state(s->local), "down")) {
+        return pf_cli_fail(cli, PF_EXIT_UNREACHABLE,
+                           pf_cli_text(cli, "the cluster %s is down%s", s->cluster.name,
+                                       for_how_long(cli, LocalCluster_since_ms(s->local))),
+                           pf_cli_text(cli, "start it: proffer up --dir %s", s->cluster.dir));
+    }
+    if (!s->has_supervisor) {
+        miss(s, "its supervisor is gone, its daemons end with it",
+             pf_cli_text(cli, "start it again: proffer up --dir %s", s->cluster.dir));
+    }
+    return 0;
+}
+
+static void count_daemon(struct status *s, struct LocalDaemon d, bool is_ready)
+{
+    switch (pf_local_kind(d)) {
+    case PF_LOCAL_ZOOKEEPER:
+        s->n_zk++;
+        s->n_zk_up += is_ready ? 1 : 0;
+        break;
+    case PF_LOCAL_MASTER:
+        s->n_masters++;
+        s->n_masters_up += is_ready ? 1 : 0;
+        break;
+    case PF_LOCAL_AGENT: s->n_agents += pf_local_agents(d); break;
+    }
+}
+
+static void put_role(struct pf_cell *row, const struct master *m)
+{
+    pf_cell_name(&row[S_ROLE], m->state);
+    if (m->epoch > 0) {
+        pf_cell_num(&row[S_EPOCH], (int64_t)m->epoch);
+    }
+    if (m->has_lag) {
+        pf_cell_num(&row[S_LAG], m->lag);
+    }
+    pf_cell_name(&row[S_TROUBLE], m->trouble);
+}
+
+static void put_daemon(struct status *s, struct LocalDaemon d)
 {
     struct pf_cell *row = pf_output_row(s->o);
-    struct pf_str state = has_supervisor ? LocalDaemon_state(d) : PF_STR("unsupervised");
+    struct pf_str state = s->has_supervisor ? LocalDaemon_state(d) : PF_STR("unsupervised");
     pf_cell_text(&row[S_NAME], LocalDaemon_name(d));
     pf_cell_name(&row[S_STATE], state);
     pf_cell_time(&row[S_SINCE], LocalDaemon_since_ms(d));
@@ -65,187 +283,200 @@ static void put_daemon(struct status *s, struct LocalDaemon d, bool has_supervis
     pf_cell_num(&row[S_RESTARTS], LocalDaemon_restarts(d));
     pf_cell_name(&row[S_LAST_END], LocalDaemon_last_end(d));
     pf_cell_name(&row[S_LOG], LocalDaemon_log(d));
-    pf_output_put(s->o);
-    s->n_parts++;
-    if (has_supervisor && !pf_str_is(state, "ready")) {
-        const char *what =
-            pf_cli_text(s->cli, "%.*s is %.*s%s%s%.*s", PF_STR_ARG(LocalDaemon_name(d)),
-                        PF_STR_ARG(state), for_how_long(s->cli, LocalDaemon_since_ms(d)),
-                        LocalDaemon_last_end(d).len > 0 ? ": it " : "",
-                        PF_STR_ARG(LocalDaemon_last_end(d)));
-        miss(s, what, pf_cli_text(s->cli, "it is started again by itself; its log: %.*s",
-                                  PF_STR_ARG(LocalDaemon_log(d))));
-    }
-}
-
-/* 0: there is something running to ask. */
-static int look_at_dir(struct status *s)
-{
-    struct pf_cli *cli = s->cli;
-    struct LocalCluster local;
-    struct pf_err err = {0};
-    if (pf_local_read(s->cluster.dir, &cli->arena, &local, &err) != 0) {
-        return pf_cli_fail(cli, PF_EXIT_UNREACHABLE, err.msg, "proffer up starts a cluster");
-    }
-    bool is_down = pf_str_is(LocalCluster_state(local), "down");
-    bool has_supervisor = pf_local_holder(s->cluster.dir) > 0;
-    if (is_down) {
-        return pf_cli_fail(cli, PF_EXIT_UNREACHABLE,
-                           pf_cli_text(cli, "the cluster %s is down%s", s->cluster.name,
-                                       for_how_long(cli, LocalCluster_since_ms(local))),
-                           pf_cli_text(cli, "start it: proffer up --dir %s", s->cluster.dir));
-    }
-    if (!has_supervisor) {
-        miss(s, "its supervisor is gone, its daemons end with it",
-             pf_cli_text(cli, "start it again: proffer up --dir %s", s->cluster.dir));
-    }
-    for (uint32_t i = 0; i < LocalCluster_daemons__len(local); i++) {
-        struct LocalDaemon d = LocalCluster_daemons__at(local, i);
-        put_daemon(s, d, has_supervisor);
-        if (i > 0) {
-            s->n_agents += LocalDaemon_fake_agents(d) > 0 ? LocalDaemon_fake_agents(d) : 1;
+    for (uint32_t i = 0; i < s->n_masters_seen; i++) {
+        if (pf_str_eq(s->master[i].address, LocalDaemon_native(d))) {
+            put_role(row, &s->master[i]);
         }
     }
-    return 0;
+    pf_output_put(s->o);
+    s->n_parts++;
+    count_daemon(s, d, pf_str_is(state, "ready"));
+    if (s->has_supervisor && !pf_str_is(state, "ready")) {
+        const char *what = pf_cli_text(
+            s->cli, "%.*s is %.*s%s%s%.*s", PF_STR_ARG(LocalDaemon_name(d)), PF_STR_ARG(state),
+            for_how_long(s->cli, LocalDaemon_since_ms(d)),
+            LocalDaemon_last_end(d).len > 0 ? ": it " : "", PF_STR_ARG(LocalDaemon_last_end(d)));
+        miss(s, what,
+             pf_cli_text(s->cli, "it is started again by itself; its log: %.*s",
+                         PF_STR_ARG(LocalDaemon_log(d))));
+    }
 }
 
-static void put_agent(struct status *s, struct Master_Response_GetAgents_Agent a)
+static const char *master_name(struct status *s, const struct master *m)
 {
-    enum AgentState state = Master_Response_GetAgents_Agent_state(a);
-    struct AgentInfo info = Master_Response_GetAgents_Agent_agent_info(a);
-    bool is_well = state == AgentState_REGISTERED;
-    s->n_registered += is_well ? 1 : 0;
-    if (is_well && s->cluster.dir == NULL) {
-        s->n_agents++;
+    for (uint32_t i = 0; s->has_local && i < LocalCluster_daemons__len(s->local); i++) {
+        struct LocalDaemon d = LocalCluster_daemons__at(s->local, i);
+        if (pf_str_eq(LocalDaemon_native(d), m->address)) {
+            return LocalDaemon_name(d).at;
+        }
     }
-    if (is_well || state == AgentState_GONE || s->cluster.dir != NULL) {
-        return;
-    }
-    const char *word = AgentState__str((int)state);
-    int64_t seen_ms = Master_Response_GetAgents_Agent_last_seen_ms(a);
-    miss(s, pf_cli_text(s->cli, "the agent %.8s on %.*s is %s%s",
-                        AgentID_value(AgentInfo_id(info)).at, PF_STR_ARG(AgentInfo_hostname(info)),
-                        word != NULL ? word : "UNKNOWN", for_how_long(s->cli, seen_ms)),
-         "look at that machine, and at the agent's log there");
+    return s->n_masters_seen == 1 ? "master"
+                                  : pf_cli_text(s->cli, "master %.*s", PF_STR_ARG(m->address));
 }
 
-static void put_master(struct status *s, struct MasterView m)
+static void put_master(struct status *s, const struct master *m)
 {
     struct pf_cell *row = pf_output_row(s->o);
-    pf_cell_text(&row[S_NAME], PF_STR("master"));
-    pf_cell_name(&row[S_STATE], MasterView_state(m));
-    pf_cell_time(&row[S_SINCE], MasterView_started_ms(m));
-    pf_cell_name(&row[S_ADDRESS], MasterView_address(m));
-    pf_cell_name(&row[S_HTTP_ADDRESS], MasterView_http_address(m));
-    if (MasterView_pid(m) > 0) {
-        pf_cell_num(&row[S_PID], MasterView_pid(m));
+    pf_cell_text(&row[S_NAME], s->n_masters_seen == 1
+                                   ? PF_STR("master")
+                                   : pf_str(pf_cli_text(s->cli, "master-%.8s", m->id.at)));
+    pf_cell_name(&row[S_STATE], m->state);
+    pf_cell_time(&row[S_SINCE], m->started_ms);
+    pf_cell_name(&row[S_ADDRESS], m->address);
+    pf_cell_name(&row[S_HTTP_ADDRESS], m->http_address);
+    if (m->pid > 0) {
+        pf_cell_num(&row[S_PID], m->pid);
     }
+    put_role(row, m);
     pf_output_put(s->o);
     s->n_parts++;
+    s->n_masters_up += pf_str_is(m->state, "unreachable") ? 0 : 1;
 }
 
-static int ask_masters(struct status *s, struct pf_client *c, struct pf_err *err)
+static uint32_t count_addresses(const char *list)
 {
-    struct pf_pages pages = {.type = Master_Call_Type_GET_MASTERS};
-    struct Master_Response r;
-    int rc;
-    while ((rc = pf_pages_next(c, &pages, &r, err)) == 1) {
-        struct Master_Response_GetMasters list = Master_Response_get_masters(r);
-        for (uint32_t i = 0; i < Master_Response_GetMasters_masters__len(list); i++) {
-            put_master(s, Master_Response_GetMasters_masters__at(list, i));
-        }
+    uint32_t n = list[0] != '\0' ? 1 : 0;
+    for (const char *c = list; *c != '\0'; c++) {
+        n += *c == ',' ? 1 : 0;
     }
-    return rc;
+    return n;
 }
 
-static int ask_agents(struct status *s, struct pf_client *c, struct pf_err *err)
+/* Rows, and what is missing among the masters of a cluster that was not started here. */
+static void put_foreign_masters(struct status *s)
 {
-    struct pf_pages pages = {.type = Master_Call_Type_GET_AGENTS};
-    struct Master_Response r;
-    int rc;
-    while ((rc = pf_pages_next(c, &pages, &r, err)) == 1) {
-        struct Master_Response_GetAgents list = Master_Response_get_agents(r);
-        for (uint32_t i = 0; i < Master_Response_GetAgents_agents__len(list); i++) {
-            put_agent(s, Master_Response_GetAgents_agents__at(list, i));
-        }
-        /* a local cluster knows how many it has: former agents of another shape are not missed */
-        uint32_t n_away = Master_Response_GetAgents_recovered_agents__len(list);
-        if (n_away > 0 && s->cluster.dir == NULL) {
-            miss(s, pf_cli_text(s->cli, "%u agent%s not back since the master started", n_away,
-                                n_away == 1 ? " is" : "s are"),
-                 "proffer agents names them; look at their machines");
-        }
+    uint32_t n_named = count_addresses(s->cluster.masters);
+    for (uint32_t i = 0; i < s->n_masters_seen; i++) {
+        put_master(s, &s->master[i]);
     }
-    return rc;
+    s->n_masters = n_named > s->n_masters_seen ? n_named : s->n_masters_seen;
+    if (s->n_masters_up < s->n_masters) {
+        miss(s, pf_cli_text(s->cli, "%u of %u masters are there", s->n_masters_up, s->n_masters),
+             "proffer masters tells which; look at the other machines, and at their masters' logs");
+    }
 }
 
-static int ask_cluster(struct status *s)
+/* --- the verdict ----------------------------------------------------------------------------- */
+
+static const struct master *leader_of(const struct status *s)
 {
-    const struct pf_client_options options = {.addresses = s->cluster.masters,
-                                              .key_file = s->cluster.key_file};
-    struct pf_client *client = NULL;
-    struct pf_err err = {0};
-    int rc = pf_client_open(&options, &client, &err);
-    if (rc == 0 && s->cluster.dir == NULL) {
-        rc = ask_masters(s, client, &err);
+    for (uint32_t i = 0; i < s->n_masters_seen; i++) {
+        if (s->master[i].leads && !s->is_stale) {
+            return &s->master[i];
+        }
     }
-    if (rc == 0) {
-        rc = ask_agents(s, client, &err);
+    return NULL;
+}
+
+static void judge_masters(struct status *s)
+{
+    const struct master *leader = leader_of(s);
+    for (uint32_t i = 0; i < s->n_masters_seen; i++) {
+        const struct master *m = &s->master[i];
+        if (m->trouble.len > 0) {
+            miss(s,
+                 pf_cli_text(s->cli, "%s%s: %.*s", leader == NULL ? "no master leads; " : "",
+                             master_name(s, m), PF_STR_ARG(m->trouble)),
+                 s->has_local ? pf_cli_text(s->cli, "the logs: %s/log", s->cluster.dir)
+                              : "look at ZooKeeper, and at that master's log");
+        } else if (pf_str_is(m->state, "unreachable")) {
+            miss(s,
+                 pf_cli_text(s->cli, "%s is unreachable for the one that was asked",
+                             master_name(s, m)),
+                 "look whether it hangs, and at the network between the masters");
+        }
     }
-    pf_client_close(client);
-    if (rc != 0) {
-        return pf_client_fail(s->cli, &s->cluster, &err);
+    if (leader == NULL) {
+        miss(s, "no master leads",
+             "it may be a matter of seconds: ask again; else look at "
+             "ZooKeeper, and at the masters' logs");
     }
-    if (s->n_registered < s->n_agents) {
-        miss(s, pf_cli_text(s->cli, "%u of %u agents are registered", s->n_registered, s->n_agents),
-             "proffer agents tells which; they come back by themselves if they can");
+}
+
+/* "3 of 3 masters (master1 leads for 5m, epoch 2), 1 of 1 ZooKeeper servers, "; nothing for a
+ * master alone. */
+static const char *quorum_text(struct status *s)
+{
+    const struct master *leader = leader_of(s);
+    const char *zk = "", *leads = "nobody leads";
+    if (s->n_masters <= 1 && s->n_zk == 0) {
+        return "";
     }
-    return 0;
+    if (leader != NULL) {
+        leads = pf_cli_text(s->cli, "%s leads%s, epoch %" PRIu64, master_name(s, leader),
+                            for_how_long(s->cli, s->elected_ms), leader->epoch);
+    }
+    if (s->n_zk > 0) {
+        zk = pf_cli_text(s->cli, "%u of %u ZooKeeper server%s, ", s->n_zk_up, s->n_zk,
+                         s->n_zk == 1 ? "" : "s");
+    }
+    return pf_cli_text(s->cli, "%u of %u masters (%s), %s", s->n_masters_up, s->n_masters, leads,
+                       zk);
 }
 
 static int judge(struct status *s)
 {
-    if (s->missing != NULL) {
-        return pf_cli_fail(s->cli, PF_EXIT_FAILED,
-                           pf_cli_text(s->cli, "the cluster %s is not whole: %s", s->cluster.name,
-                                       s->missing), s->to_do);
+    judge_masters(s);
+    if (!s->is_stale && s->n_registered < s->n_agents) {
+        miss(s, pf_cli_text(s->cli, "%u of %u agents are registered", s->n_registered, s->n_agents),
+             "proffer agents tells which; they come back by themselves if they can");
     }
-    pf_cli_note(s->cli, "the cluster %s is whole: %u agent%s%s%s", s->cluster.name,
-                s->n_registered, s->n_registered == 1 ? "" : "s",
-                s->cluster.dir != NULL ? ", in " : "",
-                s->cluster.dir != NULL ? s->cluster.dir : "");
+    const char *quorum = quorum_text(s);
+    if (s->missing != NULL) {
+        const char *agents =
+            quorum[0] == '\0' || s->is_stale
+                ? ""
+                : pf_cli_text(s->cli, "%u of %u agents: ", s->n_registered, s->n_agents);
+        return pf_cli_fail(s->cli, PF_EXIT_FAILED,
+                           pf_cli_text(s->cli, "the cluster %s is not whole: %s%s%s",
+                                       s->cluster.name, quorum, agents, s->missing),
+                           s->to_do);
+    }
+    pf_cli_note(s->cli, "the cluster %s is whole: %s%u agent%s%s%s", s->cluster.name, quorum,
+                s->n_registered, s->n_registered == 1 ? "" : "s", s->has_local ? ", in " : "",
+                s->has_local ? s->cluster.dir : "");
     return PF_EXIT_OK;
 }
 
 static int run(struct pf_cli *cli)
 {
-    struct status s = {.cli = cli};
-    int status = pf_output_open(cli, &status_columns, &s.o);
+    struct status *s = pf_arena_zalloc(&cli->arena, sizeof *s);
+    s->cli = cli;
+    int status = pf_output_open(cli, &status_columns, &s->o);
     if (status != 0) {
         return status;
     }
-    status = pf_cluster_of(cli, &s.cluster);
-    if (status == 0 && s.cluster.dir != NULL) {
-        status = look_at_dir(&s);
+    status = pf_cluster_of(cli, &s->cluster);
+    if (status == 0 && s->cluster.dir != NULL) {
+        status = look_at_dir(s);
     }
-    if (status == 0) {
-        status = ask_cluster(&s);
+    bool asks = status == 0;
+    if (asks) {
+        status = ask_cluster(s);
+    }
+    for (uint32_t i = 0; asks && s->has_local && i < LocalCluster_daemons__len(s->local); i++) {
+        put_daemon(s, LocalCluster_daemons__at(s->local, i));
+    }
+    if (asks && !s->has_local) {
+        put_foreign_masters(s);
     }
     /* programs get their array in any case, people no empty table */
-    if (s.n_parts > 0 || !pf_output_is_table(s.o)) {
-        (void)pf_output_close(s.o);
+    if (s->n_parts > 0 || !pf_output_is_table(s->o)) {
+        (void)pf_output_close(s->o);
     } else {
-        pf_output_discard(s.o);
+        pf_output_discard(s->o);
     }
-    return status != 0 ? status : judge(&s);
+    return status != 0 ? status : judge(s);
 }
 
 const struct pf_command pf_cmd_status = {
     .name = "status",
     .group = "cluster",
     .summary = "is the cluster whole; if not, what is missing and what to do",
+    .about = "Masters (who leads, since when), the ZooKeeper that `up` started, agents.",
     .sets = PF_SET_CLUSTER | PF_SET_OUTPUT,
-    .examples = {{"proffer status", "the one last started"}},
+    .examples = {{"proffer status", "the one last started"},
+                 {"proffer status --master h1:5055,h2:5055,h3:5055", "another one"}},
     .exits = "0 it is whole, 1 something is missing, 2 wrong usage, 4 it is down",
     .run = run,
 };

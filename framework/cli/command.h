@@ -90,6 +90,7 @@ struct pf_command {
     bool is_hidden;
     bool is_raw;               /* every word is an operand */
     enum pf_complete complete; /* of the operands */
+    const char *choices;       /* of the first operand: "dump restore"; NULL = as the others */
     uint32_t sets;             /* PF_SET_* */
     struct pf_cli_options options;
     struct pf_example examples[PF_EXAMPLES_MAX];

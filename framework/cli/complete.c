@@ -143,6 +143,8 @@ void pf_complete_line(const char *const *word, uint32_t n, struct pf_arena *aren
         offer_verbs(&l);
     } else if (l.cmd->complete == PF_COMPLETE_COMMAND && l.n_operands > 0) {
         out->want = PF_COMPLETE_FILE; /* arguments of somebody else's command */
+    } else if (l.n_operands == 0 && l.cmd->choices != NULL) {
+        offer_choices(&l, l.cmd->choices);
     } else if (l.cmd->operands != NULL) {
         complete_by(&l, l.cmd->complete, NULL);
     }

@@ -6,6 +6,8 @@ const struct pf_command *const pf_commands[] = {
     &pf_cmd_up,
     &pf_cmd_down,
     &pf_cmd_status,
+    &pf_cmd_stepdown,
+    &pf_cmd_registry,
     &pf_cmd_drill,
     &pf_cmd_drill_load,
     &pf_cmd_run,

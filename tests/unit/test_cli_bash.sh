@@ -32,6 +32,12 @@ expect "--output" proffer tasks --out
 expect "json jsonl" proffer tasks -o j
 expect "table json jsonl" proffer tasks --output =
 expect "json jsonl" proffer tasks --output = j
+expect "dump restore" proffer registry ""
+expect "restore" proffer registry r
+expect "file" proffer registry restore f
+expect "1 3 5" proffer up --masters ""
+expect "step-down" proffer ste
+expect "--to" proffer step-down --t
 expect "sub" proffer up --dir s
 expect "file" proffer ps --key-file f
 expect "agents" proffer help age
