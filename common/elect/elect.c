@@ -67,6 +67,11 @@ void elect_move(struct pf_elect *e, struct pf_sm *sm, uint32_t next, const char 
     pf_sm_move(sm, next, e->instance, why, &e->tracer);
 }
 
+int64_t elect_min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* --- requests --------------------------------------------------------------------------------- */
 
 bool elect_usable(const struct pf_elect *e, uint8_t session)

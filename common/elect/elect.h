@@ -40,7 +40,7 @@ enum {
     PF_ELECT_HEDGE_MS = 300,           /* a takeover without an answer is tried on the spare too */
     PF_ELECT_PROBE_EVERY_MS = 1,
     PF_ELECT_PROBE_MS = 1000,          /* then the matter is left to ZooKeeper */
-    PF_ELECT_SUSPECT_MS = 60000,       /* no fast path against one that was deposed alive; doubles */
+    PF_ELECT_SUSPECT_MS = 60000,       /* no fast path against one deposed alive; doubles */
     PF_ELECT_FAST_PER_MINUTE = 3,      /* fast takeovers whose deposed leader proved alive */
     PF_ELECT_EPOCH_RETRIES = 3,        /* retakes because an agent obeys a higher epoch, a minute */
 };

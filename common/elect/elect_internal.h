@@ -26,7 +26,8 @@ enum {
 /* An epoch above it is nonsense, and would leave no room to count on. */
 #define ELECT_EPOCH_MAX (UINT64_C(1) << 62)
 
-enum elect_role { ROLE_STANDBY, ROLE_TAKING, ROLE_RESOLVING, ROLE_LEADING, ROLE_RESIGNED, ROLE_COUNT };
+enum elect_role { ROLE_STANDBY, ROLE_TAKING, ROLE_RESOLVING, ROLE_LEADING, ROLE_RESIGNED,
+                  ROLE_COUNT };
 enum elect_setup {
     SETUP_AWAY,   /* no session */
     SETUP_TREE,   /* /masters is being created */
@@ -213,19 +214,15 @@ void elect_move(struct pf_elect *e, struct pf_sm *sm, uint32_t next, const char 
 bool elect_is(const struct pf_sm *sm, uint32_t state);
 /* Connected, as far as is known. */
 bool elect_usable(const struct pf_elect *e, uint8_t session);
-/* Returns the number of the request, which its reply will carry. */
+/* Returns the request's number. */
 uint64_t elect_ask(struct pf_elect *e, enum elect_ask what, uint8_t session, uint32_t n_ops,
                    const struct pf_zk_op *op);
 void elect_set_trouble(struct pf_elect *e, enum elect_trouble t, const char *fmt, ...)
     PF_PRINTF(3, 4);
 void elect_clear_trouble(struct pf_elect *e, enum elect_trouble t);
 void elect_say_once(struct pf_elect *e, const char *fmt, ...) PF_PRINTF(2, 3);
-/* Everything that is wrong is looked at again, later each time. */
 void elect_retry_later(struct pf_elect *e);
-static inline int64_t elect_min(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+int64_t elect_min(int64_t a, int64_t b);
 
 /* elect_nodes.c: NULL, or what is wrong with the node. Put: borrowed until the next put. */
 struct elect_epoch_node {
@@ -246,7 +243,7 @@ struct pf_bytes elect_master_put(struct pf_elect *e);
 void elect_setup_pump(struct pf_elect *e);
 void elect_setup_reply(struct pf_elect *e, uint64_t seq, const struct pf_zk_reply *r);
 void elect_setup_lost(struct pf_elect *e, uint8_t session);
-/* /epoch was read while it is what the set-up waits for. */
+/* /epoch was read, for a set-up that may wait for it. */
 void elect_setup_epoch(struct pf_elect *e, bool is_there);
 /* /masters is gone, or /epoch is wrong. */
 void elect_setup_again(struct pf_elect *e, const char *why);
@@ -258,7 +255,7 @@ void elect_place_gone(struct pf_elect *e, const char *why);
 /* elect_read.c */
 void elect_look_again(struct elect_look *l, bool blocks);
 void elect_read_all(struct pf_elect *e, bool blocks);
-/* That session came or went, and with it the watches of looks that it answered. */
+/* It came or went, and with it the watches of looks that it answered. */
 void elect_read_session(struct pf_elect *e, uint8_t session);
 void elect_read_pump(struct pf_elect *e);
 int64_t elect_read_deadline(const struct pf_elect *e);

@@ -226,11 +226,11 @@ static void epoch_adopt(struct pf_elect *e, const struct elect_epoch_node *n, in
     elect_clear_trouble(e, TROUBLE_EPOCH);
     e->view_number += is_new;
     if (elect_is(&e->role, ROLE_LEADING)) {
-        if (is_new) {
-            elect_step_down(e, "the epoch in ZooKeeper is another one", true);
-        } else {
+        if (!is_new) {
+            elect_setup_epoch(e, true);
             return;
         }
+        elect_step_down(e, "the epoch in ZooKeeper is another one", true);
     }
     e->knows_epoch = true;
     e->incarnation = n->incarnation;

@@ -11,6 +11,7 @@ static const char *const rights_of[] = {"", "/masters"};
 void elect_setup_again(struct pf_elect *e, const char *why)
 {
     if (pf_sm_may(&e->setup, SETUP_WAIT)) {
+        e->setup_seq = 0;
         elect_move(e, &e->setup, SETUP_WAIT, why);
     }
     elect_retry_later(e);

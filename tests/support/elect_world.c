@@ -5,130 +5,6 @@
 #include "common/base/alloc.h"
 #include "tests/support/test.h"
 
-/* --- the tree --------------------------------------------------------------------------------- */
-
-struct ew_node *ew_node(struct ew_world *w, const char *path)
-{
-    for (uint32_t i = 0; i < w->n_nodes; i++) {
-        if (strcmp(w->node[i].path, path) == 0) {
-            return &w->node[i];
-        }
-    }
-    return NULL;
-}
-
-static void parent_of(const char *path, char out[96])
-{
-    (void)snprintf(out, 96, "%s", path);
-    char *slash = strrchr(out, '/');
-
-    if (slash != NULL) {
-        *slash = '\0';
-    }
-}
-
-static void put_item(struct ew_world *w, uint64_t session_id, struct ew_item *item)
-{
-    for (uint32_t i = 0; i < w->n * PF_ZK_SESSIONS; i++) {
-        struct ew_session *s = &w->m[i / 2].session[i % 2];
-
-        if (s->id == session_id && !s->is_gone) {
-            assert_true(s->n_items < EW_QUEUE);
-            s->item[s->n_items++] = item;
-            return;
-        }
-    }
-    pf_free(item);
-}
-
-static void fire(struct ew_world *w, const char *path, bool is_children, enum pf_zk_watch_type type)
-{
-    for (uint32_t i = 0; !w->is_trial && i < w->n_watches;) {
-        struct ew_watch x = w->watch[i];
-
-        if (x.is_children != is_children || strcmp(x.path, path) != 0) {
-            i++;
-            continue;
-        }
-        struct ew_item *item = PF_NEW(struct ew_item);
-
-        w->watch[i] = w->watch[--w->n_watches];
-        item->is_watch = true;
-        item->watch = type;
-        (void)snprintf(item->path, sizeof item->path, "%s", path);
-        put_item(w, x.session_id, item);
-    }
-}
-
-static void fire_parent(struct ew_world *w, const char *path)
-{
-    char parent[96];
-
-    parent_of(path, parent);
-    fire(w, parent, true, PF_ZK_CHILDREN_CHANGED);
-}
-
-static void add_watch(struct ew_world *w, uint64_t session_id, const char *path, bool is_children)
-{
-    for (uint32_t i = 0; i < w->n_watches; i++) {
-        const struct ew_watch *x = &w->watch[i];
-
-        if (x->session_id == session_id && x->is_children == is_children &&
-            strcmp(x->path, path) == 0) {
-            return;
-        }
-    }
-    assert_true(w->n_watches < EW_WATCHES);
-    struct ew_watch *n = &w->watch[w->n_watches++];
-
-    n->session_id = session_id;
-    n->is_children = is_children;
-    (void)snprintf(n->path, sizeof n->path, "%s", path);
-}
-
-void ew_put(struct ew_world *w, const char *path, const void *data, uint32_t len, uint64_t owner)
-{
-    struct ew_node *n = ew_node(w, path);
-
-    if (n != NULL) {
-        ew_delete(w, path);
-    }
-    assert_true(w->n_nodes < EW_NODES && len <= sizeof n->data);
-    n = &w->node[w->n_nodes++];
-    memset(n, 0, sizeof *n);
-    (void)snprintf(n->path, sizeof n->path, "%s", path);
-    if (len > 0) {
-        memcpy(n->data, data, len);
-    }
-    n->len = len;
-    n->owner = owner;
-    fire(w, path, false, PF_ZK_NODE_CREATED);
-    fire_parent(w, path);
-}
-
-void ew_set(struct ew_world *w, const char *path, const void *data, uint32_t len)
-{
-    struct ew_node *n = ew_node(w, path);
-
-    assert_non_null(n);
-    if (len > 0) {
-        memcpy(n->data, data, len);
-    }
-    n->len = len;
-    n->version++;
-    fire(w, path, false, PF_ZK_NODE_CHANGED);
-}
-
-void ew_delete(struct ew_world *w, const char *path)
-{
-    struct ew_node *n = ew_node(w, path);
-
-    assert_non_null(n);
-    *n = w->node[--w->n_nodes];
-    fire(w, path, false, PF_ZK_NODE_DELETED);
-    fire_parent(w, path);
-}
-
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum pf_zk_code judge_op(struct ew_world *w, const struct ew_op *o)
@@ -136,7 +12,7 @@ static enum pf_zk_code judge_op(struct ew_world *w, const struct ew_op *o)
     char parent[96];
     const struct ew_node *n = ew_node(w, o->path);
 
-    parent_of(o->path, parent);
+    ew_parent(o->path, parent);
     if (w->no_auth[0] != '\0' && strncmp(w->no_auth, o->path, strlen(w->no_auth)) == 0 &&
         (w->no_auth_op == PF_ZK_INVALID || w->no_auth_op == o->op.type)) {
         return w->no_auth_code;
@@ -244,7 +120,7 @@ bool ew_carry_out(struct ew_world *w, uint32_t i, uint8_t si)
     } else {
         item->reply.code = judge_op(w, o);
         if (o->op.watch && (item->reply.code == PF_ZK_OK || o->op.type == PF_ZK_EXISTS)) {
-            add_watch(w, s->id, o->path, o->op.type == PF_ZK_CHILDREN);
+            ew_add_watch(w, s->id, o->path, o->op.type == PF_ZK_CHILDREN);
         }
         if (item->reply.code == PF_ZK_OK && o->op.type != PF_ZK_SYNC) {
             read_node(w, o, item);
@@ -700,4 +576,14 @@ void ew_start(struct ew_world *w)
         ew_applied(w, i, true, head != NULL ? head->version : -1, 0);
         ew_run(w);
     }
+}
+
+bool ew_said(const struct ew_world *w, uint32_t i, const char *text)
+{
+    return strstr(w->m[i].said, text) != NULL;
+}
+
+bool ew_traced(const struct ew_world *w, uint32_t i, const char *text)
+{
+    return strstr(w->m[i].trace, text) != NULL;
 }

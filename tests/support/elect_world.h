@@ -116,7 +116,19 @@ struct ew_node *ew_node(struct ew_world *w, const char *path);
 /* Creates, or replaces as another client would. */
 void ew_put(struct ew_world *w, const char *path, const void *data, uint32_t len, uint64_t owner);
 void ew_set(struct ew_world *w, const char *path, const void *data, uint32_t len);
-void ew_delete(struct ew_world *w, const char *path);
+void ew_delete(struct ew_world *w, const char *where);
+/* A /leader or /masters/<instance> as another master would write it, of a live session. */
+void ew_put_leader(struct ew_world *w, const char *instance, const char *place, uint64_t epoch,
+                   uint64_t owner);
+void ew_put_master(struct ew_world *w, const char *instance, const char *place,
+                   int64_t suspect_until_ms);
+void ew_put_epoch(struct ew_world *w, uint8_t incarnation, uint64_t epoch, const char *cluster);
+/* Did machine i say, or go through, that? */
+bool ew_said(const struct ew_world *w, uint32_t i, const char *text);
+bool ew_traced(const struct ew_world *w, uint32_t i, const char *text);
+/* For elect_world.c. */
+void ew_parent(const char *path, char out[96]);
+void ew_add_watch(struct ew_world *w, uint64_t session_id, const char *path, bool is_children);
 /* Which machine leads, -1: none; asserts that no two do in one epoch. */
 int ew_leader(struct ew_world *w);
 
