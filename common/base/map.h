@@ -19,6 +19,9 @@ struct pf_map_slot {
 struct pf_map {
     struct pf_map_slot *slots;
     uint32_t len, cap; /* cap: power of two or 0 */
+    /* A large table that was outgrown: each change moves some of it over, so that none is slow. */
+    struct pf_map_slot *old;
+    uint32_t old_cap, old_start, n_moved; /* slots from old_start on, round; start is a free one */
     uint64_t seed;     /* set before the first insert; from the daemon's dice for keys that come
                         * from outside */
 };

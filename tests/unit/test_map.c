@@ -116,6 +116,53 @@ static void test_random_operations_agree_with_the_model(void **state)
     }
 }
 
+/* A large table is moved over bit by bit: whatever is done meanwhile, it holds what it should. */
+static void test_half_moved_tables_agree_with_the_model(void **state)
+{
+    static struct entry e[KEYS];
+    struct pf_map m = {.seed = 3};
+    struct pf_rng rng;
+    uint32_t n_half = 0;
+
+    (void)state;
+    pf_rng_seed(&rng, 3);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        e[i].len = (uint32_t)snprintf(e[i].key, sizeof e[i].key, "%u", i);
+        e[i].is_in = false;
+    }
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < KEYS; i++) {
+            struct entry *x = &e[pf_rng_below(&rng, i + 1)];
+
+            if (!e[i].is_in) {
+                pf_map_put(&m, e[i].key, e[i].len, &e[i]);
+                e[i].is_in = true;
+            }
+            if (x->is_in && i % 3 == 0) {
+                assert_ptr_equal(pf_map_del(&m, x->key, x->len), x);
+                x->is_in = false;
+            }
+            n_half += m.old != NULL;
+            if (m.old && i % 8 == 0) {
+                map_compare(&m, e);
+            }
+        }
+        for (uint32_t i = 0; i < KEYS; i++) { /* and shrinks */
+            struct entry *x = &e[(i * 7919u) % KEYS];
+
+            assert_ptr_equal(pf_map_del(&m, x->key, x->len), x->is_in ? x : NULL);
+            x->is_in = false;
+            if (m.old && i % 8 == 0) {
+                map_compare(&m, e);
+            }
+        }
+        assert_int_equal(m.len, 0);
+    }
+    assert_true(n_half > 100);
+    pf_map_fini(&m);
+    assert_null(m.old);
+}
+
 static void put_twice(void *ctx)
 {
     struct pf_map m = {0};
@@ -192,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_keys_of_length_zero_and_with_nuls),
         cmocka_unit_test(test_u64_keys),
         cmocka_unit_test(test_random_operations_agree_with_the_model),
+        cmocka_unit_test(test_half_moved_tables_agree_with_the_model),
         cmocka_unit_test(test_misuse_aborts),
         cmocka_unit_test(test_hash_spreads_and_depends_on_seed_and_every_byte),
         cmocka_unit_test(test_hash_spreads_with_seed_zero),
