@@ -129,6 +129,15 @@ static void on_reply(void *ctx, const struct pf_err *err)
     check_done(g->await);
 }
 
+/* One word of it, however many are watched. */
+static void on_waiting(void *ctx, int64_t ms, const char *why)
+{
+    struct group *g = ctx;
+    if (g == g->await->groups.at[0]) {
+        pf_session_note_waiting(g->await->session, ms, why);
+    }
+}
+
 static struct group *group_get(struct pf_await *a, struct pf_str framework_id)
 {
     for (uint32_t i = 0; i < a->groups.len; i++) {
@@ -146,7 +155,7 @@ static struct group *group_get(struct pf_await *a, struct pf_str framework_id)
 
 static int group_watch(struct pf_await *a, struct group *g, struct pf_err *err)
 {
-    static const struct pf_taskwatch_ops ops = {on_tasks, on_end, on_reply};
+    static const struct pf_taskwatch_ops ops = {on_tasks, on_end, on_reply, on_waiting};
     struct pf_arena *arena = &a->session->cli->arena;
     struct pf_str *ids = pf_arena_alloc(arena, (g->ids.len + 1) * sizeof *ids);
     for (uint32_t i = 0; i < g->ids.len; i++) {

@@ -8,15 +8,15 @@
 #include "common/base/alloc.h"
 #include "common/base/buf.h"
 #include "common/base/limits.h"
+#include "common/base/rng.h"
+#include "common/link/backoff.h"
 #include "common/link/envelope.h"
 #include "common/net/peer.h"
 #include "common/sys/random.h"
 #include "framework/cli/reply.h"
 #include "schemas/proffer.h"
 
-#define RETRY_MIN_MS 50
-#define RETRY_MAX_MS 1000
-#define AGAIN_MS     200 /* the agent had no room, or no launcher, for it */
+#define AGAIN_MS 200 /* the agent had no room, or no launcher, for it */
 
 struct reading {
     struct source *source;
@@ -46,7 +46,8 @@ struct source {
     char address[PF_ADDRESS_MAX];
     uint64_t peer; /* connecting or up; 0 = waiting to try again */
     bool is_up;
-    int64_t down_since_ms, retry_ms;
+    int64_t down_since_ms;
+    struct pf_backoff backoff;
     struct pf_timer *retry;
     struct pf_ptrs readings; /* struct reading, owned */
     struct writing *writing; /* owned, NULL = none */
@@ -61,6 +62,7 @@ struct pf_follow {
     void *ctx;
     struct pf_ptrs sources; /* owned */
     uint64_t next_request;
+    struct pf_rng dice;
     struct pf_fb_builder builder;
 };
 
@@ -199,7 +201,7 @@ static void on_up(void *ctx, const struct pf_peer_up *up)
         return;
     }
     s->is_up = true;
-    s->retry_ms = RETRY_MIN_MS;
+    s->backoff.failures = 0;
     source_ask(s);
 }
 
@@ -307,8 +309,7 @@ static void on_down(void *ctx, uint64_t peer, const struct pf_err *why)
         source_give_up(s, why);
         return;
     }
-    pf_timer_set(s->retry, now_ms + s->retry_ms);
-    s->retry_ms = s->retry_ms * 2 < RETRY_MAX_MS ? s->retry_ms * 2 : RETRY_MAX_MS;
+    pf_timer_set(s->retry, now_ms + pf_backoff_next(&s->backoff, &f->dice));
 }
 
 static struct source *source_get(struct pf_follow *f, struct pf_str address)
@@ -323,7 +324,6 @@ static struct source *source_get(struct pf_follow *f, struct pf_str address)
     s->follow = f;
     (void)snprintf(s->address, sizeof s->address, "%.*s", PF_STR_ARG(address));
     s->retry = pf_timer_create(f->loop, PF_PRIO_NORMAL, source_retry, s);
-    s->retry_ms = RETRY_MIN_MS;
     pf_ptrs_push(&f->sources, s);
     return s;
 }
@@ -351,6 +351,7 @@ int pf_follow_create(struct pf_loop *loop, const struct pf_key *key, int32_t giv
     f->ctx = ctx;
     f->self = (struct pf_link_self){.kind = PeerKind_OPERATOR, .key = key, .version = PF_VERSION};
     pf_fb_builder_init(&f->builder, NULL);
+    pf_rng_seed(&f->dice, pf_random_u64());
     struct pf_net_options no = {.self = &f->self, .seed = pf_random_u64()};
     int rc = pf_net_create(loop, &no, &net_ops, f, &f->net, err);
     if (rc < 0) {

@@ -12,10 +12,13 @@
 #include "common/base/limits.h"
 #include "common/sys/clock.h"
 #include "common/sys/parse.h"
+#include "framework/lib/scheduler.h"
 
 #define FOLLOW_GIVE_UP_MS 60000
 #define GIVE_UP_MS        5000 /* no master at all at the beginning */
 #define NOTE_AFTER_MS     1000 /* a task that waits says why */
+#define LEADERLESS_MS     5000 /* without a leader: say so */
+#define SETTLE_MS         5000 /* a new leader hears of all agents */
 #define FOLLOW_REFUSE_MS  0    /* of what an offer has left */
 
 static void note(struct pf_run *r, const char *text)
@@ -92,7 +95,9 @@ static void on_subscribed(void *ctx, struct pf_scheduler *s, const struct pf_sub
 {
     struct pf_run *r = ctx;
     (void)s;
+    pf_timer_set(r->leader_timer, INT64_MAX);
     if (sub->is_again) {
+        r->settles_until_ms = pf_loop_now_ms(r->session.loop) + SETTLE_MS;
         if (r->spec.is_verbose) {
             note(r, "connected again");
         }
@@ -113,10 +118,22 @@ static void on_disconnected(void *ctx, struct pf_scheduler *s, const char *why)
 {
     struct pf_run *r = ctx;
     (void)s;
+    pf_timer_set(r->leader_timer, pf_loop_now_ms(r->session.loop) + LEADERLESS_MS);
     if (r->spec.is_verbose) {
         note(r,
              pf_cli_text(r->session.cli, "the link to the master broke (%s); trying again", why));
     }
+}
+
+static void on_leaderless(void *ctx)
+{
+    struct pf_run *r = ctx;
+    struct pf_buf why = {0};
+    int64_t since_ms = pf_scheduler_leaderless_since(r->scheduler, &why);
+    if (since_ms != INT64_MAX && !r->spec.is_quiet && !r->is_over) {
+        pf_session_note_waiting(&r->session, pf_now_ms() - since_ms, pf_buf_cstr(&why));
+    }
+    pf_buf_fini(&why);
 }
 
 static void text_set(char **to, const char *text)
@@ -215,7 +232,10 @@ static void on_demand(void *ctx, struct pf_scheduler *s, const struct pf_demand_
     }
     bool is_new = r->waiting == NULL || strcmp(r->waiting, status->text) != 0;
     text_set(&r->waiting, status->text);
-    if (r->spec.start_timeout_ms == 0) {
+    if (r->spec.start_timeout_ms == 0 &&
+        pf_loop_now_ms(r->session.loop) < r->settles_until_ms) {
+        pf_timer_set(r->start_timer, r->settles_until_ms); /* not all agents are back */
+    } else if (r->spec.start_timeout_ms == 0) {
         (void)pf_cli_fail(
             r->session.cli, PF_EXIT_OURS,
             pf_cli_text(r->session.cli, "%s cannot start now: %s", r->run_id, r->waiting),
@@ -346,8 +366,13 @@ static uint32_t index_of(const struct pf_run *r, const char *task_id)
 static bool launch_again(struct pf_run *r, uint32_t i, const struct pf_task_status *status)
 {
     struct pf_run_task *t = &r->task[i];
-    if (status->state != PF_TASK_DROPPED || t->is_followed || r->is_over || r->n_interrupts > 0 ||
-        t->tries >= PF_RUN_LAUNCH_TRIES) {
+    if (status->state != PF_TASK_DROPPED || t->is_followed || r->is_over || r->n_interrupts > 0) {
+        return false;
+    }
+    if (status->reason != NULL && strcmp(status->reason, "REASON_RECONCILIATION") == 0) {
+        t->tries--; /* the leader changed: nobody refused it */
+    }
+    if (t->tries >= PF_RUN_LAUNCH_TRIES) {
         return false;
     }
     t->is_placed = false;
@@ -398,8 +423,10 @@ static void on_error(void *ctx, struct pf_scheduler *s, const struct pf_problem 
 {
     struct pf_run *r = ctx;
     (void)s;
+    /* all is done, and the framework ends by itself when nobody confirms that it shall */
+    bool is_late = r->is_over && all_ended(r) && problem->code == PF_ERROR_TIMEOUT;
     r->is_over = true;
-    if (r->status < 0) {
+    if (r->status < 0 && !is_late) {
         struct pf_err err = {0};
         (void)pf_err_set(&err, problem->code, "%s", problem->text);
         (void)pf_session_fail(&r->session, &err);
@@ -480,6 +507,8 @@ static int prepare(struct pf_run *r, struct pf_err *err)
     r->lines = pf_lines_create(fds, n > 1);
     r->start_timer = pf_timer_create(loop, PF_PRIO_NORMAL, on_start_time, r);
     r->note_timer = pf_timer_create(loop, PF_PRIO_NORMAL, on_note_time, r);
+    r->leader_timer = pf_timer_create(loop, PF_PRIO_NORMAL, on_leaderless, r);
+    pf_timer_set(r->leader_timer, r->began_ms + LEADERLESS_MS + GIVE_UP_MS / 10);
     r->pump_timer = pf_timer_create(loop, PF_PRIO_NORMAL, on_pump_time, r);
     if (r->spec.start_timeout_ms > 0) {
         pf_timer_set(r->start_timer, r->began_ms + r->spec.start_timeout_ms);
@@ -561,6 +590,7 @@ void pf_run_fini(struct pf_run *r)
     pf_lines_destroy(r->lines);
     pf_timer_destroy(r->start_timer);
     pf_timer_destroy(r->note_timer);
+    pf_timer_destroy(r->leader_timer);
     pf_timer_destroy(r->pump_timer);
     for (uint32_t i = 0; i < r->spec.count && r->task != NULL; i++) {
         pf_outcome_fini(&r->outcome[i]);

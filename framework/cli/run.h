@@ -32,9 +32,9 @@ struct pf_run {
     uint32_t n_unplaced, n_ended, n_following;
     uint32_t next; /* no task below it is unplaced */
     char *run_id;  /* owned; NULL before the subscription */
-    struct pf_timer *start_timer, *note_timer, *pump_timer;
+    struct pf_timer *start_timer, *note_timer, *pump_timer, *leader_timer;
     struct pf_watch *pump_watch, *stdin_watch;
-    int64_t began_ms;
+    int64_t began_ms, settles_until_ms;
     char *waiting; /* owned; the last reason */
     bool was_noted, is_leaving, is_over, stdin_is_open, stdin_is_busy;
     uint32_t n_interrupts;

@@ -4,10 +4,18 @@
 
 #include <string.h>
 #include "common/net/keyfile.h"
+#include "common/sys/parse.h"
 
 int pf_session_fail(struct pf_session *s, const struct pf_err *err)
 {
     return pf_client_fail(s->cli, &s->cluster, err);
+}
+
+void pf_session_note_waiting(struct pf_session *s, int64_t ms, const char *why)
+{
+    char since[PF_FORMAT_DURATION_MAX];
+    pf_format_duration(ms / 1000 * 1000, since);
+    pf_cli_note(s->cli, "no master leads since %s: %s; waiting", since, why);
 }
 
 int pf_session_open(struct pf_cli *cli, struct pf_session *out)

@@ -28,6 +28,9 @@ void pf_session_close(struct pf_session *s);
 /* Prints a failure of ours; returns the verb's exit status for it. */
 int pf_session_fail(struct pf_session *s, const struct pf_err *err);
 
+/* Says on stderr that nobody leads for so long, what the masters do instead, and that we wait. */
+void pf_session_note_waiting(struct pf_session *s, int64_t ms, const char *why);
+
 /* A task that was named on the command line. Texts live in the command's arena. */
 struct pf_named_task {
     struct pf_str framework_id, task_id, agent_address;

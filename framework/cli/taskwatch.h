@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Watches the tasks of one framework at the leading master, by long polls, over restarts of the
- * master; and sends calls about them on the same link. Must not be destroyed from its callbacks. */
+/* Watches the tasks of one framework at the leading master, by long polls, over changes of the
+ * leader; and sends calls about them on the same link. Must not be destroyed from its callbacks. */
 #ifndef PF_FRAMEWORK_CLI_TASKWATCH_H
 #define PF_FRAMEWORK_CLI_TASKWATCH_H
 
@@ -17,11 +17,13 @@ struct pf_taskwatch_ops {
     /* States of tasks: of all that are asked for at first and after a restart of the master, then
      * of those that changed. Borrowed for the call. */
     void (*on_tasks)(void *ctx, struct Master_Response_WaitTasks tasks);
-    /* The framework is not known (PF_ENOENT), the master refuses, or it could not be reached for
-     * `give_up_ms`. Nothing follows. */
+    /* The framework is not known (PF_ENOENT), the master refuses, or no master could be reached
+     * for `give_up_ms` (as long as one answers, a leader is waited for). Nothing follows. */
     void (*on_end)(void *ctx, const struct pf_err *err);
     /* The answer to pf_taskwatch_acknowledge: NULL = done. May be NULL. */
     void (*on_reply)(void *ctx, const struct pf_err *err);
+    /* Nobody leads for `ms`; `why` says what the masters do instead. May be NULL. */
+    void (*on_waiting)(void *ctx, int64_t ms, const char *why);
 };
 
 struct pf_taskwatch_options {

@@ -449,6 +449,11 @@ void pf_scheduler_stats(const struct pf_scheduler *s, struct pf_driver_stats *ou
     pf_driver_stats(s->driver, out);
 }
 
+int64_t pf_scheduler_leaderless_since(const struct pf_scheduler *s, struct pf_buf *out_why)
+{
+    return pf_driver_leaderless_since(s->driver, out_why);
+}
+
 void pf_scheduler_check(const struct pf_scheduler *s)
 {
     pf_driver_check(s->driver);

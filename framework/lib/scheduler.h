@@ -18,6 +18,8 @@ int pf_scheduler_create_on(struct pf_loop *loop, const struct pf_scheduler_optio
  * its callbacks. */
 bool pf_scheduler_is_over(const struct pf_scheduler *s, int *out_code, struct pf_problem *problem);
 void pf_scheduler_stats(const struct pf_scheduler *s, struct pf_driver_stats *out);
+/* As pf_driver_leaderless_since(). */
+int64_t pf_scheduler_leaderless_since(const struct pf_scheduler *s, struct pf_buf *out_why);
 /* Walks the driver and its turns; asserts. */
 void pf_scheduler_check(const struct pf_scheduler *s);
 
