@@ -221,10 +221,11 @@ static void session_move(struct pf_elect *e, uint8_t i, enum pf_zk_state state)
 static void on_session(struct pf_elect *e, const struct pf_elect_event *ev)
 {
     const struct pf_zk_session *n = &ev->session;
-    struct elect_session *s = &e->session[n->session];
     uint32_t len = n->why.len < sizeof e->why ? n->why.len : (uint32_t)sizeof e->why - 1;
 
     PF_ASSERT(n->session < PF_ZK_SESSIONS);
+    struct elect_session *s = &e->session[n->session];
+
     if (n->session == 0 && len > 0) {
         memcpy(e->why, n->why.at, len);
         e->why[len] = '\0';
@@ -299,7 +300,10 @@ static void on_applied(struct pf_elect *e, const struct pf_elect_event *ev)
         e->take_after_ms = e->now_ms + ELECT_AGAIN_MS; /* the servers did not agree yet */
     }
     e->wants_log = false;
-    e->is_open = e->is_open || elect_is(&e->role, ROLE_LEADING);
+    if (elect_is(&e->role, ROLE_LEADING) && !e->is_open) {
+        e->is_open = true;
+        e->view_number++;
+    }
     if (e->format != 0 && (e->format < e->format_min || e->format > e->format_max) &&
         !e->is_fatal) {
         struct pf_quorum_effect effect = {.type = PF_QUORUM_FATAL};

@@ -281,6 +281,11 @@ static void leader_set(struct pf_elect *e, const struct elect_leader *l)
         e->view_number++;
         e->own_since_ms = e->now_ms;
     }
+    if (is_new && l->stands) {
+        e->n_failed = 0; /* whoever won, the next takeover is not late because of the last */
+        e->take_after_ms = elect_min(e->take_after_ms, e->now_ms);
+        elect_clear_trouble(e, TROUBLE_TAKE);
+    }
 }
 
 static void leader_while_leading(struct pf_elect *e, const struct elect_leader *l)

@@ -551,7 +551,7 @@ struct ew_world *ew_create(uint32_t n)
 
 void ew_destroy(struct ew_world *w)
 {
-    for (uint32_t i = 0; i < w->n; i++) {
+    for (uint32_t i = 0; i < EW_MACHINES; i++) {
         if (w->m[i].e == NULL) {
             continue;
         }

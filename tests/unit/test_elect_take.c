@@ -79,6 +79,24 @@ static void test_one_of_two_takes_over_a_vacant_lead(void **state)
     }
 }
 
+/* Lost races make nobody slow: no time passes here. */
+static void test_leader_after_leader_may_die(void **state)
+{
+    struct ew_world *w = *state;
+
+    for (uint32_t k = 0; k < 12; k++) {
+        uint32_t dead = (uint32_t)ew_leader(w);
+
+        ew_expire(w, dead, 0);
+        ew_expire(w, dead, 1);
+        ew_run(w);
+        assert_true(ew_leader(w) >= 0 && (uint32_t)ew_leader(w) != dead);
+        ew_connect(w, dead, 0);
+        ew_connect(w, dead, 1);
+        ew_run(w);
+    }
+}
+
 static void test_one_behind_reads_the_log_first(void **state)
 {
     struct ew_world *w = *state;
@@ -511,6 +529,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ALL(test_one_of_two_takes_over_a_vacant_lead),
+        ALL(test_leader_after_leader_may_die),
         ALL(test_one_behind_reads_the_log_first),
         ALL(test_a_log_that_is_read_to_the_same_head_is_no_loop),
         ONE(test_nobody_leads_before_the_log_is_read),
