@@ -465,7 +465,7 @@ void log_follow_reply(struct pf_replog *l, enum log_ask ask, uint64_t seq,
     case ASK_FOLLOW_PART: on_part(l, r); break;
     case ASK_FOLLOW_HEAD: on_head(l, r); break;
     case ASK_FOLLOW_LOG: on_log(l, r); break;
-    default: PF_ASSERT(!"an answer to nobody");
+    default: PF_ASSERT(ask == ASK_FOLLOW_LOG);
     }
 }
 
