@@ -253,6 +253,7 @@ static void count_daemon(struct status *s, struct LocalDaemon d, bool is_ready)
         s->n_masters_up += is_ready ? 1 : 0;
         break;
     case PF_LOCAL_AGENT: s->n_agents += pf_local_agents(d); break;
+    case PF_LOCAL_RELAY: break;
     }
 }
 
@@ -295,7 +296,7 @@ static void put_daemon(struct status *s, struct LocalDaemon d)
         const char *what = pf_cli_text(
             s->cli, "%.*s is %.*s%s%s%.*s", PF_STR_ARG(LocalDaemon_name(d)), PF_STR_ARG(state),
             for_how_long(s->cli, LocalDaemon_since_ms(d)),
-            LocalDaemon_last_end(d).len > 0 ? ": it " : "", PF_STR_ARG(LocalDaemon_last_end(d)));
+            LocalDaemon_last_end(d).len > 0 ? ": " : "", PF_STR_ARG(LocalDaemon_last_end(d)));
         miss(s, what,
              pf_cli_text(s->cli, "it is started again by itself; its log: %.*s",
                          PF_STR_ARG(LocalDaemon_log(d))));

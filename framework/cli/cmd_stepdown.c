@@ -5,7 +5,7 @@
 #include "framework/cli/client.h"
 #include "framework/cli/table.h"
 
-enum { HAND_OVER_MS = 15000, RETRY_MS = 3 };
+enum { HAND_OVER_MS = 2000, TRIES = 6, RETRY_MS = 3 };
 
 /* A master of the list, kept over calls. */
 struct named_master {
@@ -138,30 +138,42 @@ static int tell(struct hand_over *h, int64_t gap_ms)
     return PF_EXIT_OK;
 }
 
-static int hand_over(struct hand_over *h)
+static int ask_to_step_down(struct hand_over *h, struct pf_err *err)
 {
     struct pf_fb_builder *b = pf_client_builder(h->client);
-    uint64_t epoch = pf_client_epoch(h->client);
     struct Master_Call_StepDown__args to = {.to = h->to};
     struct Master_Call__args call = {.type = PF_OPT(Master_Call_Type_STEP_DOWN),
                                      .step_down = Master_Call_StepDown__put(b, &to)};
     struct pf_ref body = Master_Call__put(b, &call);
     struct pf_msg reply;
+    int rc = pf_client_call_once(h->client, Body_Master_Call, body, 0, &reply, err);
+    if (rc == PF_ECONN) {
+        pf_err_clear(err); /* it stopped leading before it could say so, or soon will */
+        rc = 0;
+    }
+    return rc;
+}
+
+/* A leader that has just begun does not know yet how far its standbys are, and stays: it is asked
+ * again. */
+static int hand_over(struct hand_over *h)
+{
+    uint64_t epoch = pf_client_epoch(h->client);
     struct pf_err err = {0};
     int64_t gap_ms = 0;
-    int rc = pf_client_call_once(h->client, Body_Master_Call, body, 0, &reply, &err);
-    /* a master that stopped leading before it could say so did what it was asked for */
-    if (rc != 0 && rc != PF_ECONN) {
-        return rc == PF_EEXIST || rc == PF_EINVAL || rc == PF_ENOENT
-                   ? pf_cli_fail(h->cli, PF_EXIT_FAILED, err.msg, "proffer masters lists them")
-                   : pf_client_fail(h->cli, &h->cluster, &err);
+    int rc = PF_ETIMEOUT;
+    for (int i = 0; rc == PF_ETIMEOUT && i < TRIES; i++) {
+        pf_err_clear(&err);
+        rc = ask_to_step_down(h, &err);
+        if (rc == PF_EEXIST || rc == PF_EINVAL || rc == PF_ENOENT) {
+            return pf_cli_fail(h->cli, PF_EXIT_FAILED, err.msg, "proffer masters lists them");
+        }
+        rc = rc != 0 ? rc : pf_client_await_epoch(h->client, epoch, HAND_OVER_MS, &gap_ms, &err);
     }
-    pf_err_clear(&err);
-    rc = pf_client_await_epoch(h->client, epoch, HAND_OVER_MS, &gap_ms, &err);
     if (rc == PF_ETIMEOUT) {
         return pf_cli_fail(h->cli, PF_EXIT_FAILED,
                            pf_cli_text(h->cli, "no other master took over: %s", err.msg),
-                           "proffer status tells what is missing");
+                           "proffer status tells what is missing, the leader's log why it stayed");
     }
     return rc != 0 ? pf_client_fail(h->cli, &h->cluster, &err) : tell(h, gap_ms);
 }
