@@ -45,6 +45,11 @@ static int read_quorum(struct up *u)
     }
     u->shape.masters = (uint32_t)masters;
     u->shape.zk_servers = (uint32_t)zk;
+    u->shape.has_relays = pf_args_has(&cli->args, "relays");
+    if (u->shape.has_relays && masters < 2) {
+        return pf_cli_usage(cli, "--relays stand between several masters",
+                            "proffer up --masters 3 --relays");
+    }
     return 0;
 }
 
@@ -358,6 +363,9 @@ static const struct pf_cli_option options[] = {
      .kind = PF_ARG_TEXT,
      .arg = "HOST:PORT",
      .help = "HTTP address of the (first) master (default 127.0.0.1:5050, or a free port)"},
+    {.name = "relays",
+     .kind = PF_ARG_FLAG,
+     .help = "connections go through relays, so that drills can break the network"},
     {.name = "foreground", .kind = PF_ARG_FLAG, .help = "stay; Ctrl-C takes the cluster down"},
 };
 

@@ -94,6 +94,7 @@ enum pf_local_kind pf_local_kind(struct LocalDaemon d)
 {
     return pf_str_has_prefix(LocalDaemon_name(d), PF_STR("zk"))       ? PF_LOCAL_ZOOKEEPER
            : pf_str_has_prefix(LocalDaemon_name(d), PF_STR("master")) ? PF_LOCAL_MASTER
+           : pf_str_is(LocalDaemon_name(d), "relay")                  ? PF_LOCAL_RELAY
                                                                       : PF_LOCAL_AGENT;
 }
 

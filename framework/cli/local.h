@@ -36,7 +36,7 @@ bool pf_local_is_whole(struct LocalCluster c);
 /* Waits until it is so, and no daemon that is called ready has died meanwhile. PF_ETIMEOUT. */
 PF_MUST_USE int pf_local_wait_whole(const char *dir, int64_t timeout_ms, struct pf_arena *arena,
                                     struct LocalCluster *out, struct pf_err *err);
-enum pf_local_kind { PF_LOCAL_ZOOKEEPER, PF_LOCAL_MASTER, PF_LOCAL_AGENT };
+enum pf_local_kind { PF_LOCAL_ZOOKEEPER, PF_LOCAL_MASTER, PF_LOCAL_AGENT, PF_LOCAL_RELAY };
 /* What a daemon is, by its name. */
 enum pf_local_kind pf_local_kind(struct LocalDaemon d);
 /* How many agents it is: simulated ones are several. */

@@ -20,6 +20,7 @@ struct pf_ref pf_shape_put(struct pf_fb_builder *b, const struct pf_shape *s)
         .http = pf_str(s->http),
         .masters = s->masters,
         .zk_servers = s->zk_servers,
+        .relays = s->has_relays,
     };
     if (s->cpus_milli >= 0) {
         args.cpus_milli.has = true;
@@ -92,6 +93,9 @@ static const char *quorum_difference(struct LocalShape running, const struct pf_
         return pf_arena_printf(arena, "%u ZooKeeper server%s, not %u", zk, zk == 1 ? "" : "s",
                                asked->zk_servers)
             .at;
+    }
+    if (LocalShape_relays(running) != asked->has_relays) {
+        return asked->has_relays ? "no relays" : "with relays";
     }
     return NULL;
 }

@@ -4,6 +4,7 @@
 #ifndef PF_FRAMEWORK_CLI_SHAPE_H
 #define PF_FRAMEWORK_CLI_SHAPE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "common/base/arena.h"
 #include "common/base/compiler.h"
@@ -19,6 +20,7 @@ struct pf_shape {
     uint32_t agents, fake_agents;
     uint32_t masters;              /* 0 counts as 1 */
     uint32_t zk_servers;           /* 0: one master alone, with its registry in its directory */
+    bool has_relays;               /* everything goes through them, for drills */
     int64_t cpus_milli, mem_bytes; /* of each agent; -1 = its part of the machine */
     struct pf_str attribute[PF_SHAPE_ATTRIBUTES_MAX]; /* "NAME=VALUE" of each agent */
     uint32_t n_attributes;

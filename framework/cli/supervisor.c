@@ -171,7 +171,7 @@ static int start(struct pf_supervisor *s, struct pf_daemon *d, struct pf_err *er
     int fds[2] = {-1, -1};
     struct pf_spawn_args args = {0};
     struct pf_arena arena = {0};
-    bool is_zk = s->child[d->index].tier == PF_SUP_ZOOKEEPER;
+    bool is_zk = s->child[d->index].tier == PF_SUP_ZOOKEEPER && !d->is_relay;
     pf_supervisor_close_pipe(d);
     if (!is_zk && pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) {
         return pf_err_set_sys(err, pf_err_from_errno(errno), errno, "cannot start %s", d->name);

@@ -24,6 +24,8 @@ struct pf_daemon {
     char *name;             /* "zk1", "master", "master2", "agent-0", "fake-agents" */
     char *work_dir, *log;
     char *native, *http;    /* where to listen; where it listens, once it said so */
+    char *behind;           /* where a master listens whose native address is a relay's */
+    bool is_relay;
     char *last_end;
     pid_t pid, cleaner_pid; /* 0 = none */
     int ready_fd;           /* of its pipe, or to ask a ZooKeeper server; -1 = none */
@@ -45,7 +47,8 @@ struct pf_supervisor {
     uint32_t n, n_zk, n_masters; /* ZooKeeper servers first, then masters, then agents */
     struct pf_zk_ports zk[PF_SHAPE_ZK_MAX];
     struct pf_port_picker ports;
-    const char *java, *zk_conf;  /* in the arena; NULL without ZooKeeper */
+    uint16_t relay_zk[PF_SHAPE_MASTERS_MAX][PF_SHAPE_ZK_MAX]; /* ports of the relays */
+    const char *java, *zk_conf, *zk_password; /* in the arena; NULL without ZooKeeper */
     struct pf_shape_machine machine;
     struct pf_loop *loop;
     struct pf_timer *timer;
@@ -66,6 +69,14 @@ void pf_stop_launcher_args(const char *bin_dir, const char *work_dir, struct pf_
                            struct pf_spawn_args *out);
 /* Files and ports of the ZooKeeper servers. */
 PF_MUST_USE int pf_supervisor_prepare_zk(struct pf_supervisor *s, struct pf_err *err);
+/* Puts relays before the masters and the ZooKeeper servers, which have their addresses. */
+PF_MUST_USE int pf_supervisor_add_relay(struct pf_supervisor *s, struct pf_daemon *d,
+                                        struct pf_err *err);
+void pf_supervisor_relay_args(struct pf_supervisor *s, struct pf_daemon *d, struct pf_arena *arena,
+                              struct pf_spawn_args *out);
+/* The file with the --zk of a master; NULL without ZooKeeper. */
+const char *pf_supervisor_zk_conf(struct pf_supervisor *s, uint32_t master_i,
+                                  struct pf_arena *arena);
 /* Asks a server that was started until it serves, then tells pf_supervisor_daemon_ready(). */
 void pf_supervisor_probe(struct pf_daemon *d);
 void pf_supervisor_daemon_ready(struct pf_daemon *d);

@@ -113,6 +113,10 @@ void pf_supervisor_args(struct pf_supervisor *s, struct pf_daemon *d, struct pf_
     char ready_fd[16];
     (void)snprintf(ready_fd, sizeof ready_fd, "%d", PF_SPAWN_READY_FD);
     enum pf_sup_tier tier = s->child[d->index].tier;
+    if (d->is_relay) {
+        pf_supervisor_relay_args(s, d, arena, out);
+        return;
+    }
     if (tier == PF_SUP_ZOOKEEPER) {
         pf_zk_command(s->java, d->work_dir,
                       pf_zk_heap_mib(o->shape->agents + o->shape->fake_agents), arena, out);
@@ -124,14 +128,15 @@ void pf_supervisor_args(struct pf_supervisor *s, struct pf_daemon *d, struct pf_
     }
     pf_spawn_arg(out, pf_local_path(arena, o->bin_dir,
                                     tier == PF_SUP_MASTER ? "proffer-master" : "proffer-agent"));
-    pf_spawn_option(out, "--listen", d->native);
+    pf_spawn_option(out, "--listen", d->behind != NULL ? d->behind : d->native);
+    pf_spawn_option(out, "--advertise", d->behind != NULL ? d->native : NULL);
     pf_spawn_option(out, "--http", d->http);
     pf_spawn_option(out, "--work-dir", d->work_dir);
     pf_spawn_option(out, "--key-file", pf_local_path(arena, o->dir, "key"));
     pf_spawn_option(out, "--cluster", o->name);
     pf_spawn_option(out, "--ready-fd", pf_arena_strdup(arena, pf_str(ready_fd)).at);
     if (tier == PF_SUP_MASTER) {
-        pf_spawn_option(out, "--config", s->zk_conf);
+        pf_spawn_option(out, "--config", pf_supervisor_zk_conf(s, d->index - s->n_zk, arena));
         return;
     }
     const char *masters = "";
@@ -345,7 +350,8 @@ int pf_supervisor_prepare(struct pf_supervisor *s, struct pf_err *err)
     pf_port_picker_init(&s->ports, pf_random_u64());
     s->n_zk = o->shape->zk_servers;
     s->n_masters = o->shape->masters > 0 ? o->shape->masters : 1;
-    s->n = s->n_zk + s->n_masters + o->shape->agents + (o->shape->fake_agents > 0 ? 1 : 0);
+    s->n = s->n_zk + s->n_masters + o->shape->agents + (o->shape->fake_agents > 0 ? 1 : 0) +
+           (o->shape->has_relays ? 1 : 0);
     s->daemon = pf_alloc(s->n * sizeof *s->daemon);
     s->child = pf_alloc(s->n * sizeof *s->child);
     for (uint32_t i = 0; i < s->n; i++) {
@@ -355,6 +361,10 @@ int pf_supervisor_prepare(struct pf_supervisor *s, struct pf_err *err)
     rc = rc != 0 ? rc : add_zk_servers(s, err);
     rc = rc != 0 ? rc : add_masters(s, before, err);
     rc = rc != 0 ? rc : add_agents(s, before, err);
+    if (rc == 0 && o->shape->has_relays) {
+        rc = add_daemon(s, s->n - 1, "relay", "relay", err);
+        rc = rc != 0 ? rc : pf_supervisor_add_relay(s, &s->daemon[s->n - 1], err);
+    }
     pf_sup_init(&s->sup, s->child, s->n);
     return rc;
 }
@@ -367,6 +377,7 @@ void pf_supervisor_release(struct pf_supervisor *s)
         pf_free(d->work_dir);
         pf_free(d->log);
         pf_free(d->native);
+        pf_free(d->behind);
         pf_free(d->http);
         pf_free(d->last_end);
         pf_buf_fini(&d->line);

@@ -76,6 +76,7 @@ int pf_supervisor_prepare_zk(struct pf_supervisor *s, struct pf_err *err)
     }
     *s->out_hint = "look at the directory and its log";
     rc = read_password(s, &password, err);
+    s->zk_password = password;
     rc = rc != 0 ? rc : pick_ports(s, err);
     for (uint32_t i = 0; rc == 0 && i < s->n_zk; i++) {
         const char *own = pf_arena_printf(s->arena, "%s/zk%u", dir, i + 1).at;
