@@ -181,6 +181,9 @@ bool pf_drill_report_verdict(FILE *to, const struct pf_drill_plan *plan,
                   v->n_accepted, v->n_refused, v->n_files_ended, v->n_told_ended,
                   pf_buf_cstr(&gap));
     pf_buf_fini(&gap);
+    if (v->n_retold > 0) {
+        (void)fprintf(to, "%" PRIu64 " tasks whose end was told again\n", v->n_retold);
+    }
     if (v->n_sim > 0) {
         (void)fprintf(to, "%" PRIu64 " simulated tasks besides\n", v->n_sim);
     }

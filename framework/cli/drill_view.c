@@ -128,6 +128,7 @@ static void leads(struct pf_drill_view *v, struct pf_seen_master *m, int64_t at_
         pf_buf_fini(&text);
     } else if (m->epoch > v->epoch) {
         v->epoch = m->epoch;
+        v->stage = STAGE_NONE; /* what the former leader was asked does not matter any more */
         (void)snprintf(v->instance, sizeof v->instance, "%s", m->instance);
         v->ops->on_leader(v->ctx, m, at_us);
     }

@@ -21,7 +21,9 @@ struct task {
     char token[PF_ORACLE_TOKEN_MAX];
     bool is_accepted, is_sim, has_file, has_end;
     bool was_running, is_final, has_finished;
-    bool is_contradicted; /* another final state, or news after the final one */
+    bool is_contradicted; /* told another final state than before */
+    bool is_retold;       /* told something after its final state */
+    char final_state[32]; /* the first one told */
     int64_t accepted_us, final_us;
     char state[32]; /* the last one told */
     struct start start[STARTS_MAX];
@@ -144,16 +146,16 @@ static bool is_token(struct pf_str s)
 
 static void take_status(struct task *t, struct pf_str state, bool is_final, int64_t at_us)
 {
-    bool finished = pf_str_is(state, "TASK_FINISHED");
-    if (t->is_final && (!is_final || !pf_str_is(state, t->state))) {
-        t->is_contradicted = true;
-    }
-    t->was_running |= pf_str_is(state, "TASK_RUNNING");
-    if (is_final && !t->is_final) {
+    if (t->is_final) {
+        t->is_retold = true;
+        t->is_contradicted |= is_final && !pf_str_is(state, t->final_state);
+    } else if (is_final) {
         t->is_final = true;
         t->final_us = at_us;
+        (void)snprintf(t->final_state, sizeof t->final_state, "%.*s", PF_STR_ARG(state));
     }
-    t->has_finished |= finished;
+    t->was_running |= pf_str_is(state, "TASK_RUNNING");
+    t->has_finished |= pf_str_is(state, "TASK_FINISHED");
     (void)snprintf(t->state, sizeof t->state, "%.*s", PF_STR_ARG(state));
 }
 
@@ -385,9 +387,11 @@ static void judge(struct pf_oracle *o, const struct task *t)
     v->n_accepted += t->is_accepted && !t->is_sim ? 1 : 0;
     v->n_sim += t->is_sim ? 1 : 0;
     v->n_told_ended += t->has_finished && !t->is_sim ? 1 : 0;
-    if (t->is_contradicted) {
-        find(o, PF_ORACLE_DISAGREED, t, t->final_us,
-             "the framework was told more after its final state (last: %s)", t->state);
+    v->n_retold += t->is_retold ? 1 : 0;
+    /* what was not acknowledged comes again; but it must come to the same end */
+    if (t->is_contradicted || (t->is_retold && strcmp(t->state, t->final_state) != 0)) {
+        find(o, PF_ORACLE_DISAGREED, t, t->final_us, "the framework was told %s, and afterwards %s",
+             t->final_state, t->state);
     }
     if (t->is_sim) {
         if (t->is_final && (t->was_running || !is_refusal(t->state))) {

@@ -43,6 +43,7 @@ struct pf_oracle_verdict {
     uint64_t n_refused;     /* of these: never started, and the framework was told so */
     uint64_t n_files_ended; /* files whose work was done */
     uint64_t n_told_ended;  /* tasks of which the framework heard that they finished */
+    uint64_t n_retold;      /* tasks of which it was told more, or again, after the final state */
     uint64_t n_sim;         /* tasks without files */
     int64_t gap_max_us;     /* the longest silence of a task at work */
     const struct pf_oracle_finding *finding;

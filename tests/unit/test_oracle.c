@@ -161,12 +161,31 @@ static void test_oracle_told_lost_of_work_that_was_done(void **state)
     expect_one(*state, PF_ORACLE_DISAGREED, "told TASK_LOST");
 }
 
-static void test_oracle_told_after_the_final_state(void **state)
+/* An agent that died before it noted the acknowledgements says it all again. */
+static void test_oracle_told_again_is_allowed(void **state)
 {
-    given_journal(*state, TOLD_WHOLE "status 3001 t1 TASK_FINISHED final\n"
-                                     "status 3002 t1 TASK_RUNNING open\n");
+    struct pf_oracle *o = *state;
+    given_journal(o, TOLD_WHOLE "status 3001 t1 TASK_RUNNING open\n"
+                                "status 3002 t1 TASK_FINISHED final\n");
+    given_file(o, "t1", "start t1 77 12.00\nend t1 77 12.20\n");
+    const struct pf_oracle_verdict *v = pf_oracle_judge(o);
+    assert_true(pf_oracle_is_clean(v));
+    assert_int_equal(v->n_retold, 1);
+}
+
+static void test_oracle_told_of_life_after_the_end(void **state)
+{
+    given_journal(*state, TOLD_WHOLE "status 3002 t1 TASK_RUNNING open\n");
     given_file(*state, "t1", "start t1 77 12.00\nend t1 77 12.20\n");
-    expect_one(*state, PF_ORACLE_DISAGREED, "after its final state");
+    expect_one(*state, PF_ORACLE_DISAGREED, "TASK_FINISHED, and afterwards TASK_RUNNING");
+}
+
+static void test_oracle_told_two_ends(void **state)
+{
+    given_journal(*state, TOLD_WHOLE "status 3002 t1 TASK_LOST final\n"
+                                     "status 3003 t1 TASK_FINISHED final\n");
+    given_file(*state, "t1", "start t1 77 12.00\nend t1 77 12.20\n");
+    expect_one(*state, PF_ORACLE_DISAGREED, "and afterwards");
 }
 
 static void test_oracle_ran_without_being_launched(void **state)
@@ -260,7 +279,9 @@ int main(void)
         T(test_oracle_paused_tells_how_long),
         T(test_oracle_paused_not_at_the_limit),
         T(test_oracle_told_lost_of_work_that_was_done),
-        T(test_oracle_told_after_the_final_state),
+        T(test_oracle_told_again_is_allowed),
+        T(test_oracle_told_of_life_after_the_end),
+        T(test_oracle_told_two_ends),
         T(test_oracle_ran_without_being_launched),
         T(test_oracle_told_of_a_stranger),
         T(test_oracle_failed_without_running),
