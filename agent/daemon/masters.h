@@ -34,8 +34,9 @@ enum pf_master_up {
     PF_MASTER_DUPLICATE, /* another address of one that is up: it is closed, tell nobody */
 };
 
-/* From the net's callbacks. A message: looked at if it is the Welcome of one of them. Down: true if the peer is a master of ours; `*out_was_up`: on_up had
- * said PF_MASTER_UP. */
+/* From the net's callbacks. A message: looked at if it is the Welcome of one of them. Down: true if
+ * the peer is, or was, a link of ours; `*out_was_up`: on_up had said PF_MASTER_UP, or it is no link
+ * of ours. */
 enum pf_master_up pf_masters_on_up(struct pf_masters *m, const struct pf_peer_up *up);
 void pf_masters_on_message(struct pf_masters *m, uint64_t peer, struct pf_msg envelope);
 bool pf_masters_on_down(struct pf_masters *m, uint64_t peer, const struct pf_err *why,

@@ -46,7 +46,7 @@ static void timer_fire(struct sim_timer *t)
     struct pf_agent_event ev = {.type = PF_AGENT_DEADLINE};
 
     switch (t->kind) {
-    case SIM_TIMER_LINK: sim_link_connect(PF_CONTAINER(t, struct sim_agent, link)); break;
+    case SIM_TIMER_LINK: sim_links_due(PF_CONTAINER(t, struct sim_agent, again)); break;
     case SIM_TIMER_CORE: sim_agent_step(PF_CONTAINER(t, struct sim_agent, deadline), &ev); break;
     case SIM_TIMER_PROCESS: sim_process_end(PF_CONTAINER(t, struct sim_process, end)); break;
     }
@@ -268,10 +268,9 @@ static void agents_init(struct pf_simulation *s, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         struct sim_agent *a = &s->agent[i];
         a->sim = s;
-        a->master_i = i % s->n_masters;
-        a->link.kind = SIM_TIMER_LINK;
+        a->again.kind = SIM_TIMER_LINK;
         a->deadline.kind = SIM_TIMER_CORE;
-        sim_timer_set(s, &a->link, now_ms + i / BOOTS_PER_MS);
+        sim_timer_set(s, &a->again, now_ms + i / BOOTS_PER_MS);
     }
 }
 
@@ -300,6 +299,7 @@ int pf_simulation_create(struct pf_loop *loop, const struct pf_simulation_option
 void pf_simulation_destroy(struct pf_simulation *s)
 {
     struct sim_process *p;
+    struct sim_link *k;
     uint32_t cursor = 0;
 
     if (s == NULL) {
@@ -310,7 +310,12 @@ void pf_simulation_destroy(struct pf_simulation *s)
     while ((p = pf_map_next(&s->by_launch, &cursor)) != NULL) {
         pf_free(p);
     }
+    cursor = 0;
+    while ((k = pf_map_next(&s->by_peer, &cursor)) != NULL) {
+        pf_free(k);
+    }
     for (uint32_t i = 0; i < s->stats.n_agents; i++) {
+        pf_leader_destroy(s->agent[i].links);
         pf_agent_destroy(s->agent[i].core);
         pf_store_destroy(s->agent[i].store);
     }
@@ -350,7 +355,7 @@ void pf_simulation_stats(const struct pf_simulation *s, struct pf_simulation_sta
 
 void pf_simulation_check(const struct pf_simulation *s)
 {
-    uint32_t n_peers = 0, n_linked = 0, n_registered = 0;
+    uint32_t n_linked = 0, n_registered = 0;
     const struct sim_process *p;
     uint32_t cursor = 0;
 
@@ -358,16 +363,18 @@ void pf_simulation_check(const struct pf_simulation *s)
         const struct sim_agent *a = &s->agent[i];
         if (a->core != NULL) {
             pf_agent_check(a->core);
+            pf_leader_check(a->links);
+            PF_ASSERT(a->is_linked == (pf_leader_n_up(a->links) > 0));
         }
-        PF_ASSERT(a->peer == 0 || pf_map_get_u64(&s->by_peer, &a->peer) == a);
-        PF_ASSERT((a->peer == 0) == pf_heap_has(&a->link.node)); /* linked, or going to be */
-        PF_ASSERT(!a->is_linked || a->peer != 0);
+        for (uint32_t m = 0; m < PF_MASTERS_MAX; m++) {
+            const struct sim_link *k = a->link[m];
+            PF_ASSERT(k == NULL || pf_map_get_u64(&s->by_peer, &k->peer) == k);
+            PF_ASSERT(k == NULL || (k->agent == a && k->master == m && !k->is_closing));
+        }
         PF_ASSERT(!a->is_registered || a->is_linked);
-        n_peers += a->peer != 0 ? 1 : 0;
         n_linked += a->is_linked ? 1 : 0;
         n_registered += a->is_registered ? 1 : 0;
     }
-    PF_ASSERT(n_peers == s->by_peer.len);
     PF_ASSERT(n_linked == s->stats.n_linked);
     PF_ASSERT(n_registered == s->stats.n_registered);
     while ((p = pf_map_next(&s->by_launch, &cursor)) != NULL) {

@@ -10,6 +10,7 @@
 #include "common/base/map.h"
 #include "common/base/rng.h"
 #include "common/fb/build.h"
+#include "common/link/leader.h"
 #include "common/net/peer.h"
 #include "common/store/store.h"
 #include "common/sys/log.h"
@@ -27,11 +28,19 @@ struct sim_agent {
     struct pf_agent *core; /* NULL before its first link */
     struct pf_store *store;
     struct pf_link_self self;
-    uint64_t peer; /* its link, 0 = none; key of by_peer */
-    uint32_t failures, master_i;
-    bool is_linked; /* told the core */
+    struct pf_leader *links;               /* with the core */
+    struct sim_link *link[PF_MASTERS_MAX]; /* by the master's number, owned; NULL = none */
+    bool is_linked;                        /* to some master */
     bool is_registered;
-    struct sim_timer link, deadline;
+    struct sim_timer again, deadline;
+};
+
+/* A connection to a master, from its begin to its end. */
+struct sim_link {
+    uint64_t peer; /* key of by_peer */
+    struct sim_agent *agent;
+    uint32_t master;
+    bool is_closing; /* by us: its end is nobody's business */
 };
 
 struct sim_process {
@@ -59,8 +68,7 @@ struct pf_simulation {
     bool allow_any_user;
     char address[PF_ADDRESS_MAX];
     char *master[PF_MASTERS_MAX];
-    uint32_t n_masters, leader_i;
-    bool has_leader; /* leader_i led when it was last heard of */
+    uint32_t n_masters; /* to begin with; each agent learns more */
     struct sim_agent *agent;
     struct pf_map by_peer, by_launch;
     struct pf_log_rate link_rate;
@@ -81,7 +89,8 @@ void sim_agent_boot(struct sim_agent *a);
 /* simulation_link.c */
 PF_MUST_USE int sim_net_create(struct pf_simulation *s, const struct pf_simulation_options *o,
                                struct pf_err *err);
-void sim_link_connect(struct sim_agent *a);
+/* Boots the agent at first; then makes the links whose time has come. */
+void sim_links_due(struct sim_agent *a);
 
 /* simulation_process.c */
 void sim_act(struct sim_agent *a, uint32_t act, const void *data);

@@ -1,119 +1,136 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Links of simulated agents to the leading master, made again after a while when they break; and
- * the one place where all of them listen. When a master goes, all its agents come back spread over
- * as much time as their number needs. */
+/* Links of simulated agents to all masters, as common/link/leader.h wants them; and the one place
+ * where all of them listen. When a master goes, all its agents come back spread over as much time
+ * as their number needs. */
 #include "agent/daemon/simulation_internal.h"
-
-#include <inttypes.h>
 
 #include "common/base/alloc.h"
 #include "common/link/envelope.h"
 #include "schemas/proffer.h"
 
-enum {
-    RETRY_MIN_MS = 100,
-    RETRY_MAX_MS = 10000,
-    RETRY_DOUBLINGS = 7,
-    RETURNS_PER_MS = 2, /* of agents that lost the same master */
-};
+enum { RETURNS_PER_MS = 2 }; /* of agents that lost the same master */
 
-static struct sim_agent *agent_of(const struct pf_simulation *s, uint64_t peer)
+static struct sim_link *link_of(const struct pf_simulation *s, uint64_t peer)
 {
     return pf_map_get_u64(&s->by_peer, &peer);
 }
 
-/* --- to a master ------------------------------------------------------------------------------ */
+/* --- to the masters --------------------------------------------------------------------------- */
 
-static void masters_learn(struct pf_simulation *s, struct pf_str address)
-{
-    for (uint32_t i = 0; i < s->n_masters; i++) {
-        if (pf_str_is(address, s->master[i])) {
-            return;
-        }
-    }
-    if (address.len > 0 && s->n_masters < PF_MASTERS_MAX) {
-        s->master[s->n_masters++] = pf_strndup(address.at, address.len);
-    }
-}
-
-void sim_link_connect(struct sim_agent *a)
+static void link_connect(struct sim_agent *a, uint32_t master)
 {
     struct pf_simulation *s = a->sim;
-
-    PF_ASSERT(a->peer == 0);
-    if (a->core == NULL) {
-        sim_agent_boot(a);
-    }
-    if (s->has_leader) {
-        a->master_i = s->leader_i;
-    }
     const struct pf_connect_options o = {.prio = PF_PRIO_NORMAL, .self = &a->self};
+    struct sim_link *k = PF_NEW(struct sim_link);
+
+    PF_ASSERT(a->link[master] == NULL);
+    k->agent = a;
+    k->master = master;
+    k->peer = pf_net_connect(s->net, pf_leader_address(a->links, master), &o);
+    a->link[master] = k;
+    pf_map_put(&s->by_peer, &k->peer, sizeof k->peer, k);
     s->stats.connects++;
-    a->peer = pf_net_connect(s->net, s->master[a->master_i], &o);
-    pf_map_put(&s->by_peer, &a->peer, sizeof a->peer, a);
 }
 
-static void link_up(struct sim_agent *a, const struct pf_peer_up *up)
+/* Carries out what the links want, and sets the time for the next look. */
+static void links_work(struct sim_agent *a)
 {
     struct pf_simulation *s = a->sim;
-    struct Welcome w = Envelope_body_as_Welcome(Envelope__root(up->greeting));
-    struct pf_agent_event ev = {.type = PF_AGENT_PEER_UP, .peer = up->peer};
+    enum pf_leader_act act;
+    uint32_t i;
 
-    for (uint32_t i = 0; i < Welcome_masters__len(w); i++) {
-        masters_learn(s, Welcome_masters__at(w, i));
+    while (pf_leader_next(a->links, &act, &i)) {
+        if (act == PF_LEADER_CONNECT) {
+            link_connect(a, i);
+            continue;
+        }
+        a->link[i]->is_closing = true;
+        pf_peer_close(s->net, a->link[i]->peer, false);
+        a->link[i] = NULL;
     }
-    if (Welcome_role(w) != MasterRole_LEADER) {
-        pf_peer_close(s->net, up->peer, false); /* another one, after a while */
+    bool is_linked = pf_leader_n_up(a->links) > 0;
+
+    s->stats.n_linked += (is_linked ? 1u : 0) - (a->is_linked ? 1u : 0);
+    a->is_linked = is_linked;
+    sim_timer_set(s, &a->again, pf_leader_deadline(a->links));
+}
+
+void sim_links_due(struct sim_agent *a)
+{
+    struct pf_simulation *s = a->sim;
+    int64_t now_ms = pf_loop_now_ms(s->loop);
+
+    if (a->core != NULL) {
+        pf_leader_tick(a->links, now_ms);
+        links_work(a);
         return;
     }
-    s->has_leader = true;
-    s->leader_i = a->master_i;
-    a->failures = 0;
-    a->is_linked = true;
-    s->stats.n_linked++;
-    ev.peer_up.hello = up->greeting;
-    ev.peer_up.is_master = true;
-    ev.peer_up.trusted = up->is_trusted;
+    sim_agent_boot(a);
+    a->links = pf_leader_create(&(struct pf_leader_options){
+        .seed = pf_rng_next(&s->rng), .spread_ms = s->stats.n_agents / RETURNS_PER_MS});
+    for (uint32_t i = 0; i < s->n_masters; i++) {
+        pf_leader_add(a->links, pf_str(s->master[i]));
+    }
+    pf_leader_start(a->links, now_ms);
+    links_work(a);
+}
+
+static void link_up(struct sim_link *k, const struct pf_peer_up *up)
+{
+    struct sim_agent *a = k->agent;
+    struct Welcome w = Envelope_body_as_Welcome(Envelope__root(up->greeting));
+    struct pf_agent_event ev = {.type = PF_AGENT_PEER_UP, .peer = up->peer};
+    enum pf_leader_link how = pf_leader_up(a->links, k->master, w, pf_loop_now_ms(a->sim->loop));
+
+    links_work(a);
+    if (how == PF_LEADER_LINKED) {
+        ev.peer_up.hello = up->greeting;
+        ev.peer_up.is_master = true;
+        ev.peer_up.trusted = up->is_trusted;
+        sim_agent_step(a, &ev);
+    }
+}
+
+static void link_message(struct sim_link *k, struct pf_msg envelope)
+{
+    struct sim_agent *a = k->agent;
+    struct Welcome w = {pf_envelope_body(envelope, Body_Welcome)};
+    struct pf_agent_event ev = {.type = PF_AGENT_MESSAGE, .peer = k->peer};
+
+    if (!pf_leader_is_up(a->links, k->master)) {
+        return;
+    }
+    if (w.tab.p != NULL) { /* whom to obey is for the core to say */
+        (void)pf_leader_again(a->links, k->master, w, pf_loop_now_ms(a->sim->loop));
+        links_work(a);
+    }
+    ev.message = envelope;
     sim_agent_step(a, &ev);
 }
 
-static void link_retry(struct sim_agent *a)
+static void link_down(struct sim_link *k, const struct pf_err *why)
 {
+    struct sim_agent *a = k->agent;
     struct pf_simulation *s = a->sim;
-    uint32_t doublings = a->failures < RETRY_DOUBLINGS ? a->failures : RETRY_DOUBLINGS;
-    int64_t delay_ms = (int64_t)RETRY_MIN_MS << doublings;
+    struct pf_agent_event ev = {.type = PF_AGENT_PEER_DOWN, .peer = k->peer};
+    uint32_t master = k->master;
+    bool is_closing = k->is_closing;
 
-    if (delay_ms > RETRY_MAX_MS) {
-        delay_ms = RETRY_MAX_MS;
+    (void)pf_map_del(&s->by_peer, &k->peer, sizeof k->peer);
+    pf_free(k);
+    if (is_closing) {
+        return;
     }
-    delay_ms += (int64_t)pf_rng_below(&s->rng, (uint64_t)delay_ms);
-    delay_ms += (int64_t)pf_rng_below(&s->rng, s->stats.n_agents / RETURNS_PER_MS + 1);
-    sim_timer_set(s, &a->link, pf_loop_now_ms(s->loop) + delay_ms);
-}
+    bool was_up = pf_leader_is_up(a->links, master);
 
-static void link_down(struct sim_agent *a, const struct pf_err *why)
-{
-    struct pf_simulation *s = a->sim;
-    struct pf_agent_event ev = {.type = PF_AGENT_PEER_DOWN, .peer = a->peer};
-
-    (void)pf_map_del(&s->by_peer, &a->peer, sizeof a->peer); /* it is this agent */
-    a->peer = 0;
-    if (a->is_linked) {
-        a->is_linked = false;
-        s->stats.n_linked--;
+    a->link[master] = NULL;
+    pf_log_rated(&s->link_rate, PF_LOG_WARN, "no link to a master", "master=%s agent=%s why=%s",
+                 pf_leader_address(a->links, master), a->self.id, why->msg);
+    pf_leader_down(a->links, master, why->code, pf_loop_now_ms(s->loop));
+    links_work(a);
+    if (was_up) {
         sim_agent_step(a, &ev);
-    } else {
-        s->has_leader = s->has_leader && s->leader_i != a->master_i;
-        a->failures++;
     }
-    if (why->code != PF_ECANCELED) { /* then it does not lead, or we are told to leave */
-        pf_log_rated(&s->link_rate, PF_LOG_WARN, "no link to a master",
-                     "master=%s agent=%s why=%s", s->master[a->master_i], a->self.id, why->msg);
-    }
-    if (a->failures > 0) {
-        a->master_i = (a->master_i + 1) % s->n_masters;
-    }
-    link_retry(a);
 }
 
 /* --- from readers ----------------------------------------------------------------------------- */
@@ -138,32 +155,30 @@ static void reader_message(struct pf_simulation *s, uint64_t peer, struct pf_msg
 
 static void net_up(void *ctx, const struct pf_peer_up *up)
 {
-    struct sim_agent *a = up->is_client ? agent_of(ctx, up->peer) : NULL;
+    struct sim_link *k = up->is_client ? link_of(ctx, up->peer) : NULL;
 
-    if (a != NULL) {
-        link_up(a, up);
+    if (k != NULL && !k->is_closing) {
+        link_up(k, up);
     }
 }
 
 static void net_message(void *ctx, uint64_t peer, struct pf_msg envelope)
 {
-    struct sim_agent *a = agent_of(ctx, peer);
-    struct pf_agent_event ev = {.type = PF_AGENT_MESSAGE, .peer = peer};
+    struct sim_link *k = link_of(ctx, peer);
 
-    if (a == NULL) {
+    if (k == NULL) {
         reader_message(ctx, peer, envelope);
-    } else if (a->is_linked) {
-        ev.message = envelope;
-        sim_agent_step(a, &ev);
+    } else if (!k->is_closing) {
+        link_message(k, envelope);
     }
 }
 
 static void net_down(void *ctx, uint64_t peer, const struct pf_err *why)
 {
-    struct sim_agent *a = agent_of(ctx, peer);
+    struct sim_link *k = link_of(ctx, peer);
 
-    if (a != NULL) {
-        link_down(a, why);
+    if (k != NULL) {
+        link_down(k, why);
     }
 }
 

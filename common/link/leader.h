@@ -39,8 +39,8 @@ struct pf_leader_options {
 
 struct pf_leader *pf_leader_create(const struct pf_leader_options *options);
 void pf_leader_destroy(struct pf_leader *l); /* NULL is fine */
-/* An address to begin with, or learnt elsewhere (copied); tried at once after the start. Doubles, empty or overlong ones, and more
- * than PF_MASTERS_MAX are ignored. */
+/* An address to begin with, or learnt elsewhere (copied); tried at once after the start. Doubles,
+ * empty or overlong ones, and more than PF_MASTERS_MAX are ignored. */
 void pf_leader_add(struct pf_leader *l, struct pf_str address);
 
 /* --- what happens; before it nothing is connected --- */
@@ -55,8 +55,8 @@ enum pf_leader_link pf_leader_again(struct pf_leader *l, uint32_t master, struct
 void pf_leader_down(struct pf_leader *l, uint32_t master, int why, int64_t now_ms);
 /* The owner wants the link to be made anew: it is closed, and connected after a while. */
 void pf_leader_drop(struct pf_leader *l, uint32_t master, int64_t now_ms);
-/* This master was accepted as leader of the pair: no other incarnation and no lower epoch leads from
- * now on. `incarnation` nil: not known. */
+/* This master was accepted as leader of the pair: no other incarnation and no lower epoch leads
+ * from now on. `incarnation` nil: not known. */
 void pf_leader_accept(struct pf_leader *l, uint32_t master, struct pf_uuid incarnation,
                       uint64_t epoch);
 void pf_leader_tick(struct pf_leader *l, int64_t now_ms);

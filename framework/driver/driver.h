@@ -7,8 +7,8 @@
  * What it promises: an ACCEPT is sent once, over the link its offers came from, and never again;
  * each task launched gets statuses until a final one (a launch whose outcome is open is reconciled
  * at every subscription; one that certainly never started ends as TASK_DROPPED, so that it may be
- * placed again; TASK_LOST for frameworks that are not partition aware); a status is told once per uuid; an acknowledgement that got lost is
- * repeated when the status comes again. */
+ * placed again; TASK_LOST for frameworks that are not partition aware); a status is told once per
+ * uuid; an acknowledgement that got lost is repeated when the status comes again. */
 #ifndef PF_FRAMEWORK_DRIVER_DRIVER_H
 #define PF_FRAMEWORK_DRIVER_DRIVER_H
 

@@ -196,7 +196,8 @@ static void create(struct target *x, uint32_t bits)
     int rc = pf_res_parse(total, &x->total, NULL);
     PF_ASSERT(rc == 0);
     x->options = (struct pf_agent_options){
-        .seed = 7, .instance = "i1", .hostname = "h1", .address = "127.0.0.1:5056", .http_address = "127.0.0.1:5051",
+        .seed = 7, .instance = "i1",
+        .hostname = "h1", .address = "127.0.0.1:5056", .http_address = "127.0.0.1:5051",
         .http_port = 5051, .pid = 77, .machine_id = "m1", .boot_id = "b1", .total = &x->total,
         .attributes = "rack:a;slots:3", .work_dir = "/w", .isolation = "accounted, not enforced",
         .default_user = "", .task_user = "nobody", .runs_as_root = bits & 1,

@@ -36,6 +36,8 @@ struct world {
     struct pf_map by_peer;
     struct told told[TASKS_MAX];
     uint32_t n_told, n_registered, n_bad, n_ready;
+    uint32_t n_at_standby;
+    struct pf_str named[2]; /* other masters */
     bool is_standby, acknowledges;
     struct pf_uuid incarnation;
     struct pf_fb_builder b;
@@ -73,6 +75,8 @@ static void master_welcome(void *ctx, struct pf_link_state *out)
     out->role = w->is_standby ? MasterRole_STANDBY : MasterRole_LEADER;
     out->incarnation = (struct pf_bytes){w->incarnation.b, sizeof w->incarnation.b};
     out->epoch = 7;
+    out->master = w->named;
+    out->n_masters = w->named[0].len > 0 ? 2 : 0;
 }
 
 static void master_up(void *ctx, const struct pf_peer_up *up)
@@ -450,15 +454,74 @@ static void test_simulated_agents_come_back_with_their_tasks(void **state)
     assert_true(stats(w).connects >= 8);
 }
 
+/* On links that stand: nothing is connected anew when the standby takes over. */
 static void test_simulated_agents_wait_for_a_leader(void **state)
 {
     struct world *w = *state;
     w->is_standby = true;
     simulate(w, 2);
-    test_turn_until(w->loop, stats(w).connects >= 4);
-    assert_int_equal(stats(w).n_linked, 0);
+    test_turn_until(w->loop, stats(w).n_linked == 2);
+    assert_int_equal(stats(w).n_registered, 0);
     w->is_standby = false;
+    pf_net_welcome_again(w->master);
     test_turn_until(w->loop, stats(w).n_registered == 2);
+    assert_int_equal(stats(w).connects, 2);
+}
+
+static void standby_up(void *ctx, const struct pf_peer_up *up)
+{
+    struct world *w = ctx;
+    (void)up;
+    w->n_at_standby++;
+}
+
+static void standby_message(void *ctx, uint64_t peer, struct pf_msg msg)
+{
+    (void)ctx;
+    (void)peer;
+    assert_int_equal(Envelope_body_type(Envelope__root(msg)), Body_Heartbeat);
+}
+
+static void standby_down(void *ctx, uint64_t peer, const struct pf_err *why)
+{
+    struct world *w = ctx;
+    (void)peer;
+    (void)why;
+    w->n_at_standby--;
+}
+
+static void standby_welcome(void *ctx, struct pf_link_state *out)
+{
+    struct world *w = ctx;
+    out->role = MasterRole_STANDBY;
+    out->incarnation = (struct pf_bytes){w->incarnation.b, sizeof w->incarnation.b};
+    out->epoch = 7;
+}
+
+/* All masters that the leader names get a link of each agent; of two names of one master, one. */
+static void test_simulated_agents_link_to_all_masters(void **state)
+{
+    struct world *w = *state;
+    const struct pf_net_ops ops = {standby_up, standby_message, standby_down, standby_welcome};
+    struct pf_link_self self = {.kind = PeerKind_MASTER, .instance = "standby"};
+    const struct pf_net_options o = {.self = &self};
+    char address[PF_ADDRESS_MAX], other[PF_ADDRESS_MAX];
+    struct pf_net *standby = NULL;
+    assert_int_equal(pf_net_create(w->loop, &o, &ops, w, &standby, NULL), 0);
+    assert_int_equal(pf_net_listen(standby, "127.0.0.1:0", address, NULL), 0);
+    (void)snprintf(other, sizeof other, "localhost%s", strchr(address, ':'));
+    w->named[0] = pf_str(address);
+    w->named[1] = pf_str(other);
+    simulate(w, 5);
+    test_turn_until(w->loop, stats(w).n_registered == 5 && stats(w).connects == 15);
+    test_turn_until(w->loop, w->n_at_standby == 5);
+    assert_int_equal(stats(w).n_linked, 5);
+    pf_simulation_check(w->sim);
+    pf_net_destroy(standby);
+    w->n_at_standby = 0;
+    test_turn_until(w->loop, stats(w).connects >= 20);
+    assert_int_equal(stats(w).n_registered, 5);
+    pf_simulation_check(w->sim);
 }
 
 static void test_simulated_update_is_told_again_until_acknowledged(void **state)
@@ -582,6 +645,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_simulated_agents_come_back_with_their_tasks, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_simulated_agents_wait_for_a_leader, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_simulated_agents_link_to_all_masters, setup, teardown),
         cmocka_unit_test_setup_teardown(test_simulated_update_is_told_again_until_acknowledged,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_simulated_output_is_empty, setup, teardown),
