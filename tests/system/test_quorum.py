@@ -183,5 +183,14 @@ def test_another_kind_of_registry_is_not_begun():
         check_eq(r.code, 0, "nothing was broken by it", r)
 
 
+def test_the_sample_configuration_is_understood():
+    """A wrong value behind the file is the only complaint: every line of it was taken."""
+    samples = os.path.join(os.path.dirname(__file__), "..", "..", "deploy", "three-machines")
+    for name in ("master", "agent"):
+        r = command(os.path.join(os.path.dirname(PROFFER), "proffer-" + name), "--config",
+                    os.path.join(samples, name + ".conf"), "--log-level", "nonsense")
+        check(r.code != 0 and "nonsense" in r.err and ".conf" not in r.err, r)
+
+
 if __name__ == "__main__":
     main([v for k, v in list(globals().items()) if k.startswith("test_")])
