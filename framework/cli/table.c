@@ -8,6 +8,7 @@ const struct pf_command *const pf_commands[] = {
     &pf_cmd_status,
     &pf_cmd_stepdown,
     &pf_cmd_registry,
+    &pf_cmd_adopt,
     &pf_cmd_drill,
     &pf_cmd_drill_load,
     &pf_cmd_run,

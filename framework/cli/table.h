@@ -10,6 +10,7 @@ extern const struct pf_command pf_cmd_down;
 extern const struct pf_command pf_cmd_status;
 extern const struct pf_command pf_cmd_stepdown;
 extern const struct pf_command pf_cmd_registry;
+extern const struct pf_command pf_cmd_adopt;
 extern const struct pf_command pf_cmd_masters;
 extern const struct pf_command pf_cmd_agents;
 extern const struct pf_command pf_cmd_frameworks;
