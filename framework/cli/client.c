@@ -234,6 +234,10 @@ static int call(struct pf_client *c, uint8_t body_type, struct pf_ref body, int3
                 *out = rc == 0 ? c->answer : *out;
                 return rc;
             }
+            if (c->is_stale) {
+                return pf_err_set(err, PF_ECONN, "no master leads; %s stands by, and does not know",
+                                  pf_client_address(c));
+            }
             c->candidate[c->at].is_standby = true;
             pf_client_leave(c);
             until_ms = until_ms != 0 ? until_ms : pf_now_ms() + c->leader_ms;

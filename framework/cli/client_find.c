@@ -185,7 +185,7 @@ int pf_client_turn(struct pf_client *c, int64_t at_ms, struct pf_err *err)
 
 static const char *reason_of(const struct pf_candidate *k)
 {
-    return k->is_standby ? "stands by" : k->why.code != 0 ? k->why.msg : "no answer";
+    return k->is_standby ? "standing by" : k->why.code != 0 ? k->why.msg : "no answer";
 }
 
 /* Every address once, those with the same reason together: what fits. */
@@ -271,7 +271,7 @@ static int64_t patience(const struct pf_client *c, const struct search *s)
 static void wait_note(struct pf_client *c, int64_t now_ms, int64_t until_ms)
 {
     char text[PF_FORMAT_DURATION_MAX];
-    if (!c->noted_wait) {
+    if (!c->noted_wait && until_ms - now_ms >= NOTE_AFTER_MS) {
         c->noted_wait = true;
         pf_format_duration((until_ms - now_ms + 999) / 1000 * 1000, text);
         pf_client_note(c, "no master leads; waiting for one, up to %s more", text);

@@ -19,13 +19,17 @@ int pf_client_fail(struct pf_cli *cli, const struct pf_cluster *cluster, const s
 {
     int ours = cli->args.cmd->usage_exit;
     int status = PF_EXIT_FAILED;
-    const char *hint = "proffer status tells more";
+    const char *hint = "proffer status tells more"; /* and why none leads */
     const char *what = err->msg;
     switch ((enum pf_errcode)err->code) {
     case PF_ECONN:
     case PF_EREFUSED:
     case PF_ETIMEOUT:
         status = PF_EXIT_UNREACHABLE;
+        if (pf_str_has_prefix(pf_str(err->msg), PF_STR("no master leads"))) {
+            what = pf_cli_text(cli, "the cluster %s: %s", cluster->name, err->msg);
+            break;
+        }
         /* without a name of its own the address is told once */
         what = pf_str_has_prefix(pf_str(err->msg), pf_str(cluster->name))
                    ? pf_cli_text(cli, "cannot reach the cluster %s", err->msg)

@@ -9,6 +9,7 @@
 #include "framework/cli/local.h"
 #include "framework/cli/output.h"
 #include "framework/cli/table.h"
+#include "framework/cli/zkserver.h"
 
 enum {
     S_NAME,
@@ -43,7 +44,7 @@ static const struct pf_column columns[] = {
 };
 static const struct pf_columns status_columns = PF_COLUMNS(columns);
 
-enum { MASTERS_MAX = 64, STALE_MS = 1000 };
+enum { MASTERS_MAX = 64, STALE_MS = 1000, ZK_ANSWERS_MS = 500 };
 
 /* What a master is, as the one that was asked sees it. */
 struct master {
@@ -241,13 +242,26 @@ static int look_at_dir(struct status *s)
     return 0;
 }
 
+/* One that runs may hang, or have lost the others. */
+static void count_zk(struct status *s, struct LocalDaemon d, bool is_ready)
+{
+    struct pf_hostport at;
+    bool serves = is_ready && pf_parse_hostport(LocalDaemon_native(d), 0, &at, NULL) == 0 &&
+                  pf_zk_serves(at.port, ZK_ANSWERS_MS);
+    s->n_zk++;
+    s->n_zk_up += serves ? 1 : 0;
+    if (is_ready && !serves) {
+        miss(s,
+             pf_cli_text(s->cli, "%.*s runs, but does not serve", PF_STR_ARG(LocalDaemon_name(d))),
+             pf_cli_text(s->cli, "its log: %.*s; it is started again when killed: kill -9 %" PRId64,
+                         PF_STR_ARG(LocalDaemon_log(d)), LocalDaemon_pid(d)));
+    }
+}
+
 static void count_daemon(struct status *s, struct LocalDaemon d, bool is_ready)
 {
     switch (pf_local_kind(d)) {
-    case PF_LOCAL_ZOOKEEPER:
-        s->n_zk++;
-        s->n_zk_up += is_ready ? 1 : 0;
-        break;
+    case PF_LOCAL_ZOOKEEPER: count_zk(s, d, is_ready); break;
     case PF_LOCAL_MASTER:
         s->n_masters++;
         s->n_masters_up += is_ready ? 1 : 0;
@@ -375,9 +389,7 @@ static void judge_masters(struct status *s)
     for (uint32_t i = 0; i < s->n_masters_seen; i++) {
         const struct master *m = &s->master[i];
         if (m->trouble.len > 0) {
-            miss(s,
-                 pf_cli_text(s->cli, "%s%s: %.*s", leader == NULL ? "no master leads; " : "",
-                             master_name(s, m), PF_STR_ARG(m->trouble)),
+            miss(s, pf_cli_text(s->cli, "%s: %.*s", master_name(s, m), PF_STR_ARG(m->trouble)),
                  s->has_local ? pf_cli_text(s->cli, "the logs: %s/log", s->cluster.dir)
                               : "look at ZooKeeper, and at that master's log");
         } else if (pf_str_is(m->state, "unreachable")) {

@@ -113,7 +113,8 @@ static int fetch(struct pf_cli *cli, struct pf_client *c, struct pf_output *o, s
 
 static int run(struct pf_cli *cli)
 {
-    static const struct pf_list list = {.columns = &pf_task_columns, .fetch = fetch};
+    static const struct pf_list list = {
+        .columns = &pf_task_columns, .fetch = fetch, .stale_ms = -1};
     return pf_list_run(cli, &list);
 }
 

@@ -13,7 +13,8 @@ struct pf_list {
     const struct pf_columns *columns;
     /* Puts every row; flushes after each page. */
     int (*fetch)(struct pf_cli *cli, struct pf_client *c, struct pf_output *o, struct pf_err *err);
-    int32_t stale_ms; /* a standby answers when none leads for that long; 0: the usual patience */
+    int32_t stale_ms; /* a standby answers when none leads for that long; 0: the usual patience,
+                       * -1: standbys know nothing of it */
 };
 
 /* Returns the exit status. */

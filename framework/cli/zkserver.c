@@ -2,7 +2,10 @@
 /* See zkserver.h. Started directly: Debian's zkServer.sh sleeps a second and wants to be root's. */
 #include "framework/cli/zkserver.h"
 
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define JAVA_DIR "/usr/share/java"
@@ -129,4 +132,28 @@ bool pf_zk_is_serving(struct pf_str answer)
         }
     }
     return false;
+}
+
+bool pf_zk_serves(uint16_t client_port, int timeout_ms)
+{
+    char answer[4096];
+    uint32_t len = 0;
+    ssize_t n = 0;
+    struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(client_port)};
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_asked = fd >= 0 &&
+                    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, (socklen_t)sizeof limit) == 0 &&
+                    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, (socklen_t)sizeof limit) == 0 &&
+                    connect(fd, (const struct sockaddr *)&sa, (socklen_t)sizeof sa) == 0 &&
+                    send(fd, "srvr", 4, MSG_NOSIGNAL) == 4;
+    while (is_asked && len < sizeof answer &&
+           (n = recv(fd, answer + len, sizeof answer - len, 0)) > 0) {
+        len += (uint32_t)n;
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return is_asked && pf_zk_is_serving((struct pf_str){answer, len});
 }

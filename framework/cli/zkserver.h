@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The private ZooKeeper servers of a local cluster: how they are configured, started and asked
- * whether they serve. Pure but for the look for java. */
+ * whether they serve. */
 #ifndef PF_FRAMEWORK_CLI_ZKSERVER_H
 #define PF_FRAMEWORK_CLI_ZKSERVER_H
 
@@ -40,5 +40,7 @@ void pf_zk_command(const char *java, const char *dir, uint32_t heap_mib, struct 
                    struct pf_spawn_args *out);
 /* Does a server that answers "srvr" so serve? With others it does once they have a leader. */
 bool pf_zk_is_serving(struct pf_str answer);
+/* Asks the one on 127.0.0.1 and waits for its answer: does it serve? */
+bool pf_zk_serves(uint16_t client_port, int timeout_ms);
 
 #endif

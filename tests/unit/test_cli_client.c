@@ -335,10 +335,10 @@ static void test_client_gives_up_with_every_address_named(void **state)
     given_master(f, (struct part)LEADS(1));
     (void)kill(f->pid[1], SIGKILL);
     (void)waitpid(f->pid[1], NULL, 0);
-    const struct pf_client_options o = {.leader_ms = 1200};
+    const struct pf_client_options o = {.leader_ms = 2200};
     assert_int_equal(client_open(f, 0, 2, o, &err), PF_ECONN);
     assert_non_null(strstr(err.msg, "no master leads"));
-    assert_non_null(strstr(err.msg, ": stands by"));
+    assert_non_null(strstr(err.msg, ": standing by"));
     assert_non_null(strstr(err.msg, f->address[1]));
     assert_non_null(strstr(err.msg, "refused"));
     assert_int_equal(f->n_notes, 1);
