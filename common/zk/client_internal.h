@@ -79,7 +79,7 @@ struct zk_session {
     bool setup_denied;   /* some part of the prefix could not be made for want of rights */
     bool setup_answered; /* the last answer of what was asked is there */
     bool is_closing;     /* inside zookeeper_close: callbacks say nothing */
-    bool was_lost;       /* the connection broke since the last look */
+    bool needs_reset;    /* it broke without the library's saying so */
     zhandle_t *zh;
     struct pf_watch *watch;
     struct pf_timer *timer;
@@ -99,7 +99,6 @@ struct zk_session {
     int64_t attempt_ms;          /* when the current one began, 0 = none */
     int64_t attempt_limit_ms;    /* how long one may take, 0 = not set yet */
     int last_errno;              /* of an attempt, 0 = unknown */
-    uint64_t n_called;           /* times that the library called back */
     uint32_t servers_generation; /* the handle knows */
     char server[PF_ZK_SERVER_TEXT];
     char denied[256]; /* why AUTH_FAILED was told last */
@@ -148,6 +147,8 @@ void zk_session_fini(struct zk_session *s, bool says_goodbye);
 /* Addresses have become known, or others. */
 void zk_session_servers_changed(struct zk_session *s);
 void zk_session_arm_soon(struct zk_session *s);
+/* After every call of the library: did it lose its connection? */
+void zk_session_look(struct zk_session *s);
 void zk_session_lost(struct zk_session *s, enum pf_zk_state state, const char *why);
 
 void zk_session_tell(struct zk_session *s, enum pf_zk_state state, const char *why);
@@ -178,7 +179,7 @@ void zk_servers_stop(struct pf_zk *z);
 void zk_servers_format(const struct pf_zk *z, uint32_t rotation, struct pf_buf *out);
 /* The text of one, as the library wants it. */
 void zk_server_format(const struct pf_hostport *hp, char out[PF_ZK_SERVER_TEXT]);
-/* Would the server after that of `s` be the one that the other session is at? */
-bool zk_servers_next_is_taken(const struct zk_session *s);
+/* Is the server that is being tried the one that the other session is at? */
+bool zk_servers_is_taken(const struct zk_session *s);
 
 #endif

@@ -119,7 +119,6 @@ static int multi_result(const struct zk_request *r, int rc, uint32_t *out_failed
 static struct zk_event *request_take(struct zk_request *r, int rc)
 {
     struct zk_session *s = r->s;
-    s->n_called++;
     if (s->is_closing) {
         return NULL; /* freed with the session's lists */
     }
@@ -291,7 +290,8 @@ static void op_fill(zoo_op_t *out, const struct pf_zk *z, const struct pf_zk_op 
     case PF_ZK_CHILDREN:
     case PF_ZK_SYNC: break;
     }
-    PF_ASSERT(!"an operation that a multi cannot hold");
+    bool fits_a_multi = false;
+    PF_ASSERT(fits_a_multi);
 }
 
 static void multi_send(struct zk_session *s, const struct pf_zk_request *q)
@@ -328,7 +328,8 @@ static int single_call(struct zk_request *r, const struct pf_zk_op *op, const ch
     case PF_ZK_INVALID:
     case PF_ZK_CHECK: break;
     }
-    PF_ASSERT(!"an unknown operation");
+    bool is_known = false;
+    PF_ASSERT(is_known);
     return ZBADARGUMENTS;
 }
 
@@ -344,9 +345,7 @@ static bool is_too_large(const struct pf_zk_request *q)
 void zk_request_send(struct zk_session *s, const struct pf_zk_request *q)
 {
     PF_ASSERT(q->n_ops > 0);
-    if (s->phase == ZK_UP && zoo_state(s->zh) != ZOO_CONNECTED_STATE) {
-        zk_session_lost(s, PF_ZK_CONNECTING, "the connection was lost");
-    }
+    zk_session_look(s);
     if (s->phase != ZK_UP) {
         reply_push(s, reply_new(s, q->id, PF_ZK_NOT_SENT));
         return;
@@ -363,5 +362,6 @@ void zk_request_send(struct zk_session *s, const struct pf_zk_request *q)
         zk_request_sent(r, single_call(r, &q->op[0], path));
         pf_free(path);
     }
+    zk_session_look(s);
     zk_session_arm_soon(s);
 }

@@ -114,20 +114,11 @@ void zk_servers_format(const struct pf_zk *z, uint32_t rotation, struct pf_buf *
     }
 }
 
-bool zk_servers_next_is_taken(const struct zk_session *s)
+bool zk_servers_is_taken(const struct zk_session *s)
 {
     const struct pf_zk *z = s->z;
-    if (z->n_sessions < 2 || z->n_servers < 3) {
-        return false;
-    }
     const struct zk_session *other = &z->session[1 - s->index];
-    for (uint32_t i = 0; i < z->n_servers; i++) {
-        char text[PF_ZK_SERVER_TEXT];
-        zk_server_format(&z->server[i], text);
-        if (strcmp(text, s->server) == 0) {
-            zk_server_format(&z->server[(i + 1) % z->n_servers], text);
-            return other->phase == ZK_UP && strcmp(text, other->server) == 0;
-        }
-    }
-    return false;
+    const char *tried = zoo_get_current_server(s->zh);
+    return z->n_sessions == 2 && z->n_servers > 1 && other->phase == ZK_UP && tried != NULL &&
+           strcmp(tried, other->server) == 0;
 }

@@ -48,7 +48,6 @@ void zk_session_lost(struct zk_session *s, enum pf_zk_state state, const char *w
     if (was_up || s->phase == ZK_SETUP) {
         zk_requests_orphan(s);
         s->setup = ZK_SETUP_NONE;
-        s->was_lost = true;
         s->outage_ms = pf_now_ms();
         s->absence_told = false;
         s->stats.losses++;
@@ -63,6 +62,18 @@ void zk_session_lost(struct zk_session *s, enum pf_zk_state state, const char *w
     }
     if (state != PF_ZK_CONNECTING) {
         s->prepared_id = 0;
+    }
+}
+
+/* The library closes its socket without a word when a request or a ping cannot be written, keeps
+ * what was sent and would wait for the answers on the next connection. */
+void zk_session_look(struct zk_session *s)
+{
+    if ((s->phase == ZK_UP || s->phase == ZK_SETUP) && zoo_state(s->zh) != ZOO_CONNECTED_STATE) {
+        char why[PF_ZK_SERVER_TEXT + 40];
+        (void)snprintf(why, sizeof why, "the connection to %s was lost", s->server);
+        s->needs_reset = true;
+        zk_session_lost(s, PF_ZK_CONNECTING, why);
     }
 }
 
@@ -159,7 +170,6 @@ static void on_event(zhandle_t *zh, int type, int state, const char *path, void 
 {
     struct zk_session *s = ctx;
     (void)zh;
-    s->n_called++;
     if (s->is_closing) {
         return;
     }
@@ -222,6 +232,7 @@ static void session_open(struct zk_session *s)
     s->fd = -1;
     s->n_failed = 0;
     s->attempt_ms = 0;
+    s->needs_reset = false;
     (void)zoo_set_servers_resolution_delay(s->zh, -1); /* they are numeric */
     if (z->url.auth != NULL) {
         int rc = zoo_add_auth(s->zh, "digest", z->url.auth, (int)strlen(z->url.auth), NULL, NULL);
@@ -259,13 +270,19 @@ static int64_t session_watch(struct zk_session *s, int interest, int64_t at_ms, 
     unsigned what = ((interest & ZOOKEEPER_READ) != 0 ? (unsigned)PF_WATCH_READ : 0u) |
                     ((interest & ZOOKEEPER_WRITE) != 0 ? (unsigned)PF_WATCH_WRITE : 0u);
     struct pf_err err = {0};
-    if (s->phase == ZK_CONNECTING) {                /* perhaps a new one */
+    if (s->phase == ZK_CONNECTING) {             /* perhaps a new one */
         (void)fcntl(s->fd, F_SETFD, FD_CLOEXEC); /* fails only for what is no descriptor */
     }
     if (pf_watch_create(s->z->loop, s->fd, what, PF_PRIO_URGENT, on_ready, s, &s->watch, &err) !=
         0) {
         pf_log_err(PF_LOG_WARN, "zookeeper's socket", &err);
         return now_ms + BACKOFF_MIN_MS;
+    }
+    if (s->phase == ZK_CONNECTING &&
+        (s->needs_reset || (s->n_failed < s->z->n_servers && zk_servers_is_taken(s)))) {
+        /* an error on the new socket makes the library forget what it sent and try the next */
+        s->needs_reset = false;
+        (void)shutdown(s->fd, SHUT_RDWR);
     }
     int64_t deadline_ms = attempt_deadline(s, now_ms);
     return at_ms < deadline_ms ? at_ms : deadline_ms;
@@ -278,6 +295,7 @@ static void session_arm(struct zk_session *s)
     errno = 0;
     int rc = zookeeper_interest(s->zh, &fd, &interest, &tv);
     int sys = errno;
+    zk_session_look(s);
     if (s->phase == ZK_DEAD) {
         return;
     }
@@ -305,12 +323,7 @@ static void session_arm(struct zk_session *s)
 static void session_go_on(struct zk_session *s)
 {
     zk_setup_step(s);
-    if (s->phase == ZK_CONNECTING && s->was_lost) {
-        s->was_lost = false;
-        if (zk_servers_next_is_taken(s)) {
-            zoo_cycle_next_server(s->zh);
-        }
-    }
+    zk_session_look(s);
     if (s->phase == ZK_CONNECTING && s->servers_generation != s->z->servers_generation &&
         s->z->n_servers > 0) {
         struct pf_buf hosts = {.limit = 0};
@@ -327,25 +340,30 @@ static void session_go_on(struct zk_session *s)
     }
 }
 
+static bool has_more(int fd)
+{
+    char byte;
+    return fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void session_process(struct zk_session *s, int events)
 {
     pf_watch_destroy(s->watch);
     s->watch = NULL;
-    for (int i = 0; i < PROCESS_MAX; i++) {
-        uint64_t n_called = s->n_called;
-        errno = 0;
-        int rc = zookeeper_process(s->zh, events);
-        int sys = errno;
-        if (rc != ZOK && rc != ZNOTHING && s->phase == ZK_CONNECTING && s->fd >= 0 && i == 0) {
-            session_failed(s);
-            s->last_errno = sys != 0 && sys != EAGAIN ? sys : s->last_errno;
-        }
-        if (rc != ZOK || (events & ZOOKEEPER_READ) == 0 || s->n_called == n_called ||
-            s->phase == ZK_DEAD) {
-            break;
-        }
-        events = ZOOKEEPER_READ; /* it takes one reply a call */
+    errno = 0;
+    int rc = zookeeper_process(s->zh, events);
+    int sys = errno;
+    if (rc != ZOK && rc != ZNOTHING && s->phase == ZK_CONNECTING && s->fd >= 0) {
+        session_failed(s);
+        s->last_errno = sys != 0 && sys != EAGAIN ? sys : s->last_errno;
     }
+    /* it takes one reply a call */
+    for (int i = 1; i < PROCESS_MAX && rc == ZOK && (s->phase == ZK_UP || s->phase == ZK_SETUP) &&
+                    (events & ZOOKEEPER_READ) != 0 && has_more(s->fd);
+         i++) {
+        rc = zookeeper_process(s->zh, ZOOKEEPER_READ);
+    }
+    zk_session_look(s);
     session_go_on(s);
 }
 

@@ -352,10 +352,12 @@ void zks_kill(struct zks *z, uint32_t i)
 
 void zks_stop(struct zks *z, uint32_t i)
 {
+    PF_ASSERT(z->server[i].pid > 0); /* 0 would stop ourselves and all that waits for us */
     (void)kill(z->server[i].pid, SIGSTOP);
 }
 
 void zks_cont(struct zks *z, uint32_t i)
 {
+    PF_ASSERT(z->server[i].pid > 0);
     (void)kill(z->server[i].pid, SIGCONT);
 }
