@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registry as a log over ZooKeeper, as a pure state machine (DESIGN 8): a standby follows it, the
+/* The registry as a log over ZooKeeper, a pure state machine (DESIGN 8): a standby follows it, the
  * leader appends fenced batches, eight under way at most, and writes snapshots. Holds the committed
  * rows (replica.h).
  *
- * Nodes (schemas/quorum.fbs): /registry/head ZkHead {k, uuid, crc}, version k; /registry/base ZkBase
- * names the snapshot to begin with; /registry/log/<k as 12 digits> ZkBatch;
+ * Nodes (schemas/quorum.fbs): /registry/head ZkHead {k, uuid, crc}, version k; /registry/base
+ * ZkBase names the snapshot to begin with; /registry/log/<k as 12 digits> ZkBatch;
  * /registry/snap-<k>-<uuid>/<part> ZkPart. Batch k = one multi {check /epoch, set head at version
  * k-1, create log/k}. */
 #ifndef PF_COMMON_ELECT_REPLOG_H

@@ -5,12 +5,10 @@
 
 #include "common/base/buf.h"
 #include "common/base/compiler.h"
-#include "common/base/id.h"
 #include "common/base/sm.h"
 #include "common/elect/elect.h"
 #include "common/elect/replog.h"
-#include "common/fb/build.h"
-#include "schemas/quorum.h"
+#include "common/elect/replog_nodes.h"
 
 enum {
     LOG_READ_WINDOW = 32,    /* log nodes being read at once */
@@ -22,11 +20,7 @@ enum {
     LOG_RETRY_MS = 1000,     /* what failed for good is tried again; doubles */
     LOG_RETRY_MAX_MS = 30000,
     LOG_NODE_MAX = 1000 << 10, /* the servers refuse 1 MiB */
-    LOG_NODE_ROOM = 256,       /* of a part, for what is no row */
-    LOG_ROW_ROOM = 48,         /* of a row, for what is neither key nor row */
     LOG_TEXT = 320,
-    LOG_NAME = 64, /* of a snapshot's folder */
-    LOG_PATH = 96,
 };
 
 enum log_follow_state {
@@ -84,18 +78,6 @@ enum log_ask {
 };
 
 enum log_trouble { TROUBLE_LEAD, TROUBLE_FOLLOW, TROUBLE_SNAP, TROUBLE_COUNT };
-
-struct log_head {
-    uint64_t number;
-    struct pf_uuid uuid;
-    uint32_t crc;
-};
-
-struct log_base {
-    uint64_t number;
-    char snapshot[LOG_NAME];
-    uint32_t n_parts, n_rows, format, crc;
-};
 
 /* How far a replica is. */
 struct log_place {
@@ -234,32 +216,6 @@ void log_clear_trouble(struct pf_replog *l, enum log_trouble t);
 struct pf_zk_op log_check_epoch(const struct pf_replog *l);
 /* An answer to a multi that begins with log_check_epoch(). */
 bool log_is_refused(const struct pf_zk_reply *r);
-
-/* replog_nodes.c: what is read may be anything. PF_EPROTO. */
-PF_MUST_USE int log_head_parse(const struct pf_zk_reply *r, struct log_head *out,
-                               struct pf_err *err);
-PF_MUST_USE int log_base_parse(struct pf_bytes node, struct log_base *out, struct pf_err *err);
-PF_MUST_USE int log_batch_parse(struct pf_bytes node, uint64_t number, struct ZkBatch *out,
-                                struct log_head *out_head, struct pf_err *err);
-PF_MUST_USE int log_part_parse(struct pf_bytes node, uint32_t part, struct ZkPart *out,
-                               struct pf_err *err);
-/* Borrowed until the next put. */
-struct pf_bytes log_head_put(struct pf_fb_builder *b, const struct log_head *h);
-struct pf_bytes log_base_put(struct pf_fb_builder *b, const struct log_base *base);
-struct pf_bytes log_batch_put(struct pf_fb_builder *b, const struct log_head *h, uint64_t epoch,
-                              const struct pf_batch *batch);
-/* Rows [from, to) of the cut. */
-struct pf_bytes log_part_put(struct pf_fb_builder *b, uint32_t part,
-                             const struct pf_replica_cut *c, uint32_t from, uint32_t to);
-/* Where each part of a snapshot begins, and the end of the last; owned by the caller. */
-uint32_t *log_parts_plan(const struct pf_replica_cut *c, uint32_t *out_n_parts);
-bool log_uuid_eq(const struct log_head *a, const struct log_head *b);
-/* "/registry/log/000000000017" */
-struct pf_str log_node_path(char out[LOG_PATH], uint64_t number);
-struct pf_str log_part_path(char out[LOG_PATH], const char *snapshot, uint32_t part);
-struct pf_str log_snap_path(char out[LOG_PATH], const char *snapshot);
-void log_snap_name(char out[LOG_NAME], uint64_t number, struct pf_uuid uuid);
-PF_MUST_USE bool log_number_parse(struct pf_str name, uint64_t *out);
 
 /* replog_follow.c */
 void log_follow_reply(struct pf_replog *l, enum log_ask ask, uint64_t seq,

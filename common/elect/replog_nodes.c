@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The nodes of the registry as bytes: written by a leader, read from anybody. */
-#include "common/elect/replog_internal.h"
+#include "common/elect/replog_nodes.h"
 
 #include <stdio.h>
 #include <string.h>
 #include "common/base/alloc.h"
 #include "common/base/crc32c.h"
 #include "common/base/limits.h"
+#include "common/elect/replog.h"
 
 /* --- reading ---------------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A world for registry logs: a tree, a few masters with two sessions each, a clock that tests move,
- * and the truth: what the tree has committed, decoded independently of the module. A lost connection
- * may lose requests, their answers, or delay them until after it.
+ * and the truth: what the tree has committed, decoded independently of the module. A connection
+ * that is lost may lose requests, their answers, or delay them until after it.
  *
  * Every batch carries a row of its own in table 2, by which the truth knows it. Checked all along:
  * the log is contiguous, each batch is committed at most once and in the order of its leader's
@@ -69,6 +69,7 @@ struct rw {
     struct pf_ptrs late; /* struct rw_request *: carried out some time, answered never */
     uint32_t n_reigns;
     bool is_shuffled;      /* by the dice, whose request comes next; else in order */
+    bool is_slow;          /* answers are not delivered for now */
     bool is_quick;         /* no checks after each step */
     uint64_t n_requests;   /* carried out for masters */
     /* Before (is_after: behind) this request its master dies, and `loss` says what becomes of those

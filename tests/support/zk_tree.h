@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The least of a ZooKeeper: one tree in memory that carries out requests at once and all or nothing.
+/* The least of a ZooKeeper: one tree in memory that carries out requests at once, all or nothing.
  * No sessions, no ephemeral nodes, no watches but the list of what changed. For tests and benches
  * of the registry log; tests/sim has the full model. */
 #ifndef PF_TESTS_SUPPORT_ZK_TREE_H
