@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What goes wrong in the chaos, by dice; and the healing of all of it. */
+#include <inttypes.h>
+#include <string.h>
+#include "common/base/alloc.h"
+#include "tests/sim/sim_internal.h"
+
+static struct sim_node *any(struct sim *s, enum sim_kind kind)
+{
+    struct sim_node *found[SIM_NODES_MAX];
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->n_nodes; i++) {
+        if (s->node[i]->kind == kind) {
+            found[n++] = s->node[i];
+        }
+    }
+    return found[sim_dice(s, n)];
+}
+
+/* Mostly the leader, since that hurts most. */
+static struct sim_node *a_master(struct sim *s)
+{
+    for (uint32_t i = 0; i < s->n_nodes; i++) {
+        if (s->node[i]->kind == SIM_MASTER && sim_master_leads(s->node[i]) && sim_chance(s, 70)) {
+            return s->node[i];
+        }
+    }
+    return any(s, SIM_MASTER);
+}
+
+static void on_restart(struct sim *s, struct sim_node *unused, void *data)
+{
+    struct sim_node *n;
+
+    (void)unused;
+    memcpy(&n, data, sizeof n);
+    if (!n->is_up) {
+        for (uint32_t i = 0; i < s->n_nodes; i++) {
+            s->cut[n->place][i] = s->cut[i][n->place] = false;
+        }
+        sim_node_start(n);
+    }
+}
+
+static void kill_for_a_while(struct sim *s, struct sim_node *n, int64_t max_ms)
+{
+    if (n->is_up) {
+        sim_node_kill(n);
+        sim_at(s, s->now_us + (10 + (int64_t)sim_dice(s, (uint64_t)max_ms)) * SIM_MS, NULL,
+               on_restart, pf_memdup(&n, sizeof n));
+    }
+}
+
+struct cut {
+    uint32_t from, to;
+};
+
+static void on_mend(struct sim *s, struct sim_node *unused, void *data)
+{
+    const struct cut *c = data;
+
+    (void)unused;
+    s->cut[c->from][c->to] = false;
+    sim_log(s, "path %s -> %s is whole", s->node[c->from]->name, s->node[c->to]->name);
+}
+
+static void cut_for_a_while(struct sim *s, struct sim_node *from, struct sim_node *to, int64_t ms)
+{
+    struct cut c = {from->place, to->place};
+
+    if (from != to) {
+        s->cut[c.from][c.to] = true;
+        sim_log(s, "path %s -> %s is cut for %" PRId64 " ms", from->name, to->name, ms);
+        sim_at(s, s->now_us + ms * SIM_MS, NULL, on_mend, pf_memdup(&c, sizeof c));
+    }
+}
+
+static int64_t some_ms(struct sim *s, int64_t max_ms)
+{
+    return 1 + (int64_t)sim_dice(s, (uint64_t)(sim_chance(s, 50) ? max_ms / 20 : max_ms));
+}
+
+/* --- the faults ------------------------------------------------------------------------------- */
+
+static void master_kill(struct sim *s)
+{
+    kill_for_a_while(s, a_master(s), 5000);
+}
+
+static void on_resume(struct sim *s, struct sim_node *n, void *data)
+{
+    (void)data;
+    sim_log(s, "%s goes on", n->name);
+    sim_zk_pause(n, false);
+    sim_settle(n);
+}
+
+static void master_pause(struct sim *s)
+{
+    struct sim_node *n = a_master(s);
+    int64_t ms = some_ms(s, 20000);
+
+    if (n->is_up) {
+        sim_log(s, "%s stopped for %" PRId64 " ms", n->name, ms);
+        n->paused_until_us = s->now_us + ms * SIM_MS;
+        sim_zk_pause(n, true);
+        sim_at(s, n->paused_until_us, n, on_resume, NULL);
+    }
+}
+
+static void hand_over(struct sim *s)
+{
+    struct sim_node *n = a_master(s);
+
+    if (sim_master_leads(n) && n->paused_until_us <= s->now_us) {
+        sim_log(s, "%s shall hand over", n->name);
+        sim_master_hand_over(n);
+    }
+}
+
+static void agent_kill(struct sim *s)
+{
+    kill_for_a_while(s, any(s, SIM_AGENT), sim_chance(s, 10) ? 90000 : 3000);
+}
+
+static void framework_kill(struct sim *s)
+{
+    kill_for_a_while(s, any(s, SIM_FRAMEWORK), 3000);
+}
+
+static void link_reset(struct sim *s)
+{
+    sim_reset_links(s, a_master(s), s->node[sim_dice(s, s->n_nodes)]);
+}
+
+static void partition(struct sim *s)
+{
+    struct sim_node *a = a_master(s), *b = s->node[sim_dice(s, s->n_nodes)];
+    int64_t ms = some_ms(s, sim_chance(s, 10) ? 130000 : 40000);
+
+    cut_for_a_while(s, a, b, ms);
+    if (sim_chance(s, 50)) {
+        cut_for_a_while(s, b, a, ms);
+    }
+}
+
+static void host_dead(struct sim *s)
+{
+    struct sim_node *n = a_master(s);
+
+    if (n->is_up) {
+        for (uint32_t i = 0; i < s->n_nodes; i++) {
+            if (i != n->place) {
+                s->cut[n->place][i] = s->cut[i][n->place] = true;
+            }
+        }
+        sim_zk_cut(n, true);
+        sim_log(s, "the host of %s is dead", n->name);
+        kill_for_a_while(s, n, 20000);
+    }
+}
+
+static void zk_server(struct sim *s)
+{
+    sim_zk_kill_server(s, some_ms(s, 8000));
+}
+
+static void zk_outage(struct sim *s)
+{
+    sim_zk_outage(s, some_ms(s, 30000));
+}
+
+static void zk_cut(struct sim *s)
+{
+    sim_zk_cut_for(a_master(s), some_ms(s, 15000));
+}
+
+static void zk_lost_reply(struct sim *s)
+{
+    sim_zk_lose_reply(a_master(s));
+}
+
+static const struct {
+    uint32_t bit, weight;
+    void (*happen)(struct sim *s);
+} faults[] = {
+    {SIM_FAULT_MASTER_KILL, 20, master_kill},
+    {SIM_FAULT_MASTER_PAUSE, 8, master_pause},
+    {SIM_FAULT_HAND_OVER, 10, hand_over},
+    {SIM_FAULT_AGENT_KILL, 10, agent_kill},
+    {SIM_FAULT_FRAMEWORK_KILL, 6, framework_kill},
+    {SIM_FAULT_LINK_RESET, 15, link_reset},
+    {SIM_FAULT_PARTITION, 10, partition},
+    {SIM_FAULT_HOST_DEAD, 4, host_dead},
+    {SIM_FAULT_ZK_SERVER, 8, zk_server},
+    {SIM_FAULT_ZK_OUTAGE, 3, zk_outage},
+    {SIM_FAULT_ZK_CUT, 8, zk_cut},
+    {SIM_FAULT_ZK_LOST_REPLY, 15, zk_lost_reply},
+};
+
+static void on_fault(struct sim *s, struct sim_node *unused, void *data)
+{
+    uint32_t sum = 0, pick;
+
+    (void)unused;
+    (void)data;
+    if (s->is_calm) {
+        return;
+    }
+    for (size_t i = 0; i < PF_ARRAY_LEN(faults); i++) {
+        sum += (s->o.faults & faults[i].bit) != 0 ? faults[i].weight : 0;
+    }
+    pick = (uint32_t)sim_dice(s, sum);
+    for (size_t i = 0; i < PF_ARRAY_LEN(faults); i++) {
+        uint32_t weight = (s->o.faults & faults[i].bit) != 0 ? faults[i].weight : 0;
+
+        if (pick < weight) {
+            s->result->faults++;
+            faults[i].happen(s);
+            break;
+        }
+        pick -= weight;
+    }
+    sim_at(s, s->now_us + (sim_chance(s, 20) ? 1 : some_ms(s, 5000)) * SIM_MS, NULL, on_fault,
+           NULL);
+}
+
+void sim_faults_start(struct sim *s)
+{
+    sim_at(s, s->now_us + (1000 + (int64_t)sim_dice(s, 4000)) * SIM_MS, NULL, on_fault, NULL);
+}
+
+void sim_heal(struct sim *s)
+{
+    sim_log(s, "%s", "calm");
+    memset(s->cut, 0, sizeof s->cut);
+    sim_zk_heal(s);
+    for (uint32_t i = 0; i < s->n_nodes; i++) {
+        s->node[i]->paused_until_us = 0;
+        if (!s->node[i]->is_up) {
+            sim_node_start(s->node[i]);
+        }
+    }
+}
