@@ -20,7 +20,8 @@ uint64_t pf_replica_bytes(const struct pf_replica *r);
 
 typedef void pf_replica_row_fn(void *ctx, uint8_t table, bool is_del, struct pf_bytes key,
                                struct pf_bytes row);
-/* `fn` must not change the replica that is walked. All rows, in the order of their first put (never of a hash). */
+/* All rows, in the order of their first put (never of a hash). `fn` must not change what is
+ * walked. */
 void pf_replica_each(const struct pf_replica *r, pf_replica_row_fn *fn, void *ctx);
 /* What changes `from` into `to`: puts of what differs, dels of what is gone. */
 void pf_replica_diff(const struct pf_replica *from, const struct pf_replica *to,

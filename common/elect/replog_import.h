@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Publishes rows as the registry of an empty path: the parts of a snapshot first, then fence, base
- * and head by one multi, so that there is nothing or everything. Pure: the caller sends the requests
- * one at a time and tells the answers. */
+ * and head by one multi, so that there is nothing or everything. Pure: the caller sends the
+ * requests one at a time and tells the answers. */
 #ifndef PF_COMMON_ELECT_REPLOG_IMPORT_H
 #define PF_COMMON_ELECT_REPLOG_IMPORT_H
 
@@ -26,9 +26,9 @@ struct pf_replog_import *pf_replog_import_create(struct pf_replica *rows,
 void pf_replog_import_destroy(struct pf_replog_import *i);
 /* What to send now, on any session: the same until it is answered. NULL: done. */
 const struct pf_zk_request *pf_replog_import_request(struct pf_replog_import *i);
-/* 0: look at request() again; what was lost (UNKNOWN, NOT_SENT) is to be sent again then, once there
- * is a connection. PF_EEXIST: there is a registry, or a fence, already. PF_EACCESS, PF_EIO: ZooKeeper
- * refused, as `err` says. After an error nothing more can be asked. */
+/* 0: look at request() again; what was lost (UNKNOWN, NOT_SENT) is to be sent again then, once
+ * there is a connection. PF_EEXIST: there is a registry, or a fence, already. PF_EACCESS, PF_EIO:
+ * ZooKeeper refused, as `err` says. After an error nothing more can be asked. */
 PF_MUST_USE int pf_replog_import_reply(struct pf_replog_import *i, const struct pf_zk_reply *r,
                                        struct pf_err *err);
 bool pf_replog_import_is_done(const struct pf_replog_import *i);

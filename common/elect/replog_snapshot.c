@@ -309,6 +309,14 @@ static bool is_long(const struct pf_replog *l)
            l->place.log_bytes > l->log_bytes;
 }
 
+static void idle(struct pf_replog *l)
+{
+    if (log_is(&l->snap.sm, SNAP_IDLE) && is_long(l)) {
+        begin_write(l);
+        write_window(l);
+    }
+}
+
 static void act(struct pf_replog *l)
 {
     struct log_snap *s = &l->snap;
@@ -316,16 +324,14 @@ static void act(struct pf_replog *l)
     s->sent_ms = l->now_ms;
     switch ((enum log_snap_state)s->sm.state) {
     case SNAP_LOOK: look(l, true); break;
-    case SNAP_IDLE:
-        if (is_long(l)) {
-            begin_write(l);
-            write_window(l);
-        }
-        break;
+    case SNAP_IDLE: idle(l); break;
     case SNAP_WRITE: write_window(l); break;
     case SNAP_SWITCH: send_switch(l); break;
     case SNAP_VERIFY: look(l, false); break;
-    case SNAP_CLEAN: log_clean_pump(l); break;
+    case SNAP_CLEAN:
+        log_clean_pump(l);
+        idle(l);
+        break;
     case SNAP_NONE:
     case SNAP_COUNT: break;
     }

@@ -141,6 +141,9 @@ static void commit(struct rw *w, struct pf_bytes node, struct pf_bytes head_node
             batch = &w->batch[id];
         }
     }
+    if (w->is_free && batch == NULL) {
+        return;
+    }
     assert_non_null(batch);
     assert_false(batch->is_committed);
     batch->is_committed = true;
@@ -616,6 +619,12 @@ static uint32_t note_batch(struct rw *w, const struct rw_master *m, uint64_t num
     return w->n_batches++;
 }
 
+void rw_give(struct rw *w, uint32_t m, const struct pf_batch *batch)
+{
+    assert_int_equal(batch->number, ++w->master[m].submitted);
+    step(w, &w->master[m], &(struct pf_replog_event){.type = PF_REPLOG_SUBMIT, .submit = batch});
+}
+
 bool rw_submit(struct rw *w, uint32_t m, uint32_t n_rows, uint32_t row_bytes)
 {
     struct rw_master *x = &w->master[m];
@@ -628,7 +637,7 @@ bool rw_submit(struct rw *w, uint32_t m, uint32_t n_rows, uint32_t row_bytes)
         pf_arena_fini(&a);
         return false;
     }
-    batch.number = ++x->submitted;
+    batch.number = x->submitted + 1;
     for (uint32_t i = 0; i < n_rows; i++) {
         uint8_t *row = pf_arena_zalloc(&a, row_bytes + (size_t)8);
         struct pf_str key = pf_arena_printf(&a, "key-%u", (unsigned)pf_rng_below(&w->rng, 40));
@@ -646,7 +655,7 @@ bool rw_submit(struct rw *w, uint32_t m, uint32_t n_rows, uint32_t row_bytes)
         op[n_rows].row =
             (struct pf_bytes){pf_arena_memdup(&a, &id, sizeof id), (uint32_t)sizeof id};
     }
-    step(w, x, &(struct pf_replog_event){.type = PF_REPLOG_SUBMIT, .submit = &batch});
+    rw_give(w, m, &batch);
     pf_arena_fini(&a);
     return true;
 }

@@ -70,6 +70,7 @@ struct rw {
     uint32_t n_reigns;
     bool is_shuffled;      /* by the dice, whose request comes next; else in order */
     bool is_slow;          /* answers are not delivered for now */
+    bool is_free;          /* batches need no row of table 2 */
     bool is_quick;         /* no checks after each step */
     uint64_t n_requests;   /* carried out for masters */
     /* Before (is_after: behind) this request its master dies, and `loss` says what becomes of those
@@ -108,6 +109,8 @@ void rw_stream(struct rw *w, uint32_t m, uint64_t number, struct pf_bytes node);
 /* Leader: `n_rows` puts by the dice (some are dels) of at most `row_bytes`; 0 rows: a fence. False:
  * it leads no more, or all slots are taken. */
 bool rw_submit(struct rw *w, uint32_t m, uint32_t n_rows, uint32_t row_bytes);
+/* The same with a batch of the caller's. */
+void rw_give(struct rw *w, uint32_t m, const struct pf_batch *batch);
 /* Batches of `m` that are not stored. */
 uint32_t rw_open(const struct rw *w, uint32_t m);
 /* The master is ready, and core and replica have exactly the truth. */
