@@ -5,9 +5,7 @@
 #include <string.h>
 #include "common/sys/clock.h"
 #include "common/sys/parse.h"
-#include "framework/cli/client.h"
-#include "framework/cli/local.h"
-#include "framework/cli/output.h"
+#include "framework/cli/status.h"
 #include "framework/cli/table.h"
 #include "framework/cli/zkserver.h"
 
@@ -44,183 +42,12 @@ static const struct pf_column columns[] = {
 };
 static const struct pf_columns status_columns = PF_COLUMNS(columns);
 
-enum { MASTERS_MAX = 64, STALE_MS = 1000, ZK_ANSWERS_MS = 500 };
-
-/* What a master is, as the one that was asked sees it. */
-struct master {
-    struct pf_str id, address, http_address, state, trouble;
-    int64_t pid, started_ms, lag;
-    uint64_t epoch;
-    bool leads, has_lag;
-};
-
-/* What was found; `missing` is the first thing that is not as it should be. */
-struct status {
-    struct pf_cli *cli;
-    struct pf_cluster cluster;
-    struct pf_output *o;
-    struct LocalCluster local;
-    bool has_local, has_supervisor, is_stale;
-    struct master master[MASTERS_MAX];
-    uint32_t n_masters_seen, n_masters_up, n_masters, n_zk_up, n_zk;
-    uint32_t n_agents, n_registered, n_parts;
-    int64_t elected_ms; /* when the leader began to lead, 0 = not known */
-    const char *missing, *to_do;
-};
-
-static void miss(struct status *s, const char *what, const char *to_do)
-{
-    if (s->missing == NULL) {
-        s->missing = what;
-        s->to_do = to_do;
-    }
-}
-
-static const char *for_how_long(struct pf_cli *cli, int64_t since_ms)
-{
-    char text[PF_FORMAT_DURATION_MAX];
-    if (since_ms <= 0) {
-        return "";
-    }
-    int64_t ms = pf_wall_ms() - since_ms;
-    pf_format_duration(ms > 0 ? ms : 0, text);
-    return pf_cli_text(cli, " for %s", text);
-}
-
-/* --- what the masters say -------------------------------------------------------------------- */
-
-static struct pf_str keep(struct status *s, struct pf_str text)
-{
-    return text.len > 0 ? pf_arena_strdup(&s->cli->arena, text) : (struct pf_str){0};
-}
-
-static void add_master(struct status *s, struct MasterView v)
-{
-    if (s->n_masters_seen == MASTERS_MAX) {
-        return;
-    }
-    s->master[s->n_masters_seen++] = (struct master){
-        .id = keep(s, MasterView_id(v)),
-        .address = keep(s, MasterView_address(v)),
-        .http_address = keep(s, MasterView_http_address(v)),
-        .state = keep(s, MasterView_state(v)),
-        .trouble = keep(s, MasterView_trouble(v)),
-        .pid = MasterView_pid(v),
-        .started_ms = MasterView_started_ms(v),
-        .epoch = MasterView_epoch(v),
-        .leads = MasterView_leading(v),
-        .has_lag = MasterView__has_lag(v),
-        .lag = MasterView__has_lag(v) ? MasterView_lag(v) : 0,
-    };
-}
-
-/* Else it is of the whole cluster: agents that are not given up. */
-static bool is_own_trouble(const struct status *s, struct pf_str trouble)
-{
-    bool found = false;
-    for (uint32_t i = 0; i < s->n_masters_seen; i++) {
-        found |= pf_str_eq(s->master[i].trouble, trouble);
-    }
-    return found;
-}
-
-static int ask_masters(struct status *s, struct pf_client *c, struct pf_err *err)
-{
-    struct pf_pages pages = {.type = Master_Call_Type_GET_MASTERS};
-    struct Master_Response r;
-    int rc;
-    while ((rc = pf_pages_next(c, &pages, &r, err)) == 1) {
-        struct Master_Response_GetMasters list = Master_Response_get_masters(r);
-        for (uint32_t i = 0; i < Master_Response_GetMasters_masters__len(list); i++) {
-            add_master(s, Master_Response_GetMasters_masters__at(list, i));
-        }
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    struct Master_Call__args call = {.type = PF_OPT(Master_Call_Type_GET_MASTER)};
-    (void)pf_client_builder(c);
-    rc = pf_client_ask(c, &call, &r, err);
-    if (rc == 0) {
-        struct Master_Response_GetMaster m = Master_Response_get_master(r);
-        s->elected_ms = Master_Response_GetMaster__has_elected_time(m)
-                            ? (int64_t)(Master_Response_GetMaster_elected_time(m) * 1000)
-                            : 0;
-        struct pf_str trouble = Master_Response_GetMaster_trouble(m);
-        if (trouble.len > 0 && !is_own_trouble(s, trouble)) {
-            miss(s, keep(s, trouble).at, "proffer agents tells which, and why");
-        }
-    }
-    return rc;
-}
-
-static void add_agent(struct status *s, struct Master_Response_GetAgents_Agent a)
-{
-    enum AgentState state = Master_Response_GetAgents_Agent_state(a);
-    struct AgentInfo info = Master_Response_GetAgents_Agent_agent_info(a);
-    bool is_well = state == AgentState_REGISTERED;
-    s->n_registered += is_well ? 1 : 0;
-    if (is_well && !s->has_local) {
-        s->n_agents++;
-    }
-    if (is_well || state == AgentState_GONE || s->has_local) {
-        return;
-    }
-    const char *word = AgentState__str((int)state);
-    int64_t seen_ms = Master_Response_GetAgents_Agent_last_seen_ms(a);
-    struct pf_str text = Master_Response_GetAgents_Agent_text(a);
-    miss(s,
-         pf_cli_text(s->cli, "the agent %.8s on %.*s is %s%s%s%.*s",
-                     AgentID_value(AgentInfo_id(info)).at, PF_STR_ARG(AgentInfo_hostname(info)),
-                     word != NULL ? word : "UNKNOWN", for_how_long(s->cli, seen_ms),
-                     text.len > 0 ? ": " : "", PF_STR_ARG(text)),
-         "look at that machine, and at the agent's log there");
-}
-
-static int ask_agents(struct status *s, struct pf_client *c, struct pf_err *err)
-{
-    struct pf_pages pages = {.type = Master_Call_Type_GET_AGENTS};
-    struct Master_Response r;
-    int rc;
-    while ((rc = pf_pages_next(c, &pages, &r, err)) == 1) {
-        struct Master_Response_GetAgents list = Master_Response_get_agents(r);
-        for (uint32_t i = 0; i < Master_Response_GetAgents_agents__len(list); i++) {
-            add_agent(s, Master_Response_GetAgents_agents__at(list, i));
-        }
-        /* a local cluster knows how many it has: former agents of another shape are not missed */
-        uint32_t n_away = Master_Response_GetAgents_recovered_agents__len(list);
-        if (n_away > 0 && !s->has_local) {
-            miss(s,
-                 pf_cli_text(s->cli, "%u agent%s not back since the master began to lead", n_away,
-                             n_away == 1 ? " is" : "s are"),
-                 "proffer agents names them; look at their machines");
-        }
-    }
-    return rc;
-}
-
-static int ask_cluster(struct status *s)
-{
-    struct pf_client_options options = pf_client_options_of(s->cli, &s->cluster);
-    struct pf_client *client = NULL;
-    struct pf_err err = {0};
-    options.needs_key_file = false;
-    options.stale_ms = STALE_MS;
-    int rc = pf_client_open(&options, &client, &err);
-    rc = rc != 0 ? rc : ask_masters(s, client, &err);
-    /* a standby hears nothing of agents */
-    if (rc == 0 && !pf_client_is_stale(client)) {
-        rc = ask_agents(s, client, &err);
-    }
-    s->is_stale = client != NULL && pf_client_is_stale(client);
-    pf_client_close(client);
-    return rc != 0 ? pf_client_fail(s->cli, &s->cluster, &err) : 0;
-}
+enum { ZK_ANSWERS_MS = 500 };
 
 /* --- what there should be -------------------------------------------------------------------- */
 
 /* 0: there is something running to ask. */
-static int look_at_dir(struct status *s)
+static int look_at_dir(struct pf_status *s)
 {
     struct pf_cli *cli = s->cli;
     struct pf_err err = {0};
@@ -232,18 +59,29 @@ static int look_at_dir(struct status *s)
     if (pf_str_is(LocalCluster_state(s->local), "down")) {
         return pf_cli_fail(cli, PF_EXIT_UNREACHABLE,
                            pf_cli_text(cli, "the cluster %s is down%s", s->cluster.name,
-                                       for_how_long(cli, LocalCluster_since_ms(s->local))),
+                                       pf_status_for(cli, LocalCluster_since_ms(s->local))),
                            pf_cli_text(cli, "start it: proffer up --dir %s", s->cluster.dir));
     }
     if (!s->has_supervisor) {
-        miss(s, "its supervisor is gone, its daemons end with it",
-             pf_cli_text(cli, "start it again: proffer up --dir %s", s->cluster.dir));
+        pf_status_miss(s, "its supervisor is gone, its daemons end with it",
+                       pf_cli_text(cli, "start it again: proffer up --dir %s", s->cluster.dir));
     }
     return 0;
 }
 
+/* What the masters say of the one at that address; NULL = nothing. */
+static const struct pf_status_master *master_at(const struct pf_status *s, struct pf_str address)
+{
+    for (uint32_t i = 0; i < s->n_masters_seen; i++) {
+        if (pf_str_eq(s->master[i].address, address)) {
+            return &s->master[i];
+        }
+    }
+    return NULL;
+}
+
 /* One that runs may hang, or have lost the others. */
-static void count_zk(struct status *s, struct LocalDaemon d, bool is_ready)
+static void count_zk(struct pf_status *s, struct LocalDaemon d, bool is_ready)
 {
     struct pf_hostport at;
     bool serves = is_ready && pf_parse_hostport(LocalDaemon_native(d), 0, &at, NULL) == 0 &&
@@ -251,27 +89,42 @@ static void count_zk(struct status *s, struct LocalDaemon d, bool is_ready)
     s->n_zk++;
     s->n_zk_up += serves ? 1 : 0;
     if (is_ready && !serves) {
-        miss(s,
-             pf_cli_text(s->cli, "%.*s runs, but does not serve", PF_STR_ARG(LocalDaemon_name(d))),
-             pf_cli_text(s->cli, "its log: %.*s; it is started again when killed: kill -9 %" PRId64,
-                         PF_STR_ARG(LocalDaemon_log(d)), LocalDaemon_pid(d)));
+        pf_status_miss(
+            s,
+            pf_cli_text(s->cli, "%.*s runs, but does not serve", PF_STR_ARG(LocalDaemon_name(d))),
+            pf_cli_text(s->cli, "its log: %.*s; it is started again when killed: kill -9 %" PRId64,
+                        PF_STR_ARG(LocalDaemon_log(d)), LocalDaemon_pid(d)));
     }
 }
 
-static void count_daemon(struct status *s, struct LocalDaemon d, bool is_ready)
+/* One that runs may hang, or not reach ZooKeeper: then the others know nothing of it. */
+static void count_master(struct pf_status *s, struct LocalDaemon d, bool is_ready)
+{
+    const struct pf_status_master *m = master_at(s, LocalDaemon_native(d));
+    bool is_there = s->n_masters_seen == 0 || (m != NULL && !pf_str_is(m->state, "unreachable"));
+    s->n_masters++;
+    s->n_masters_up += is_ready && is_there ? 1 : 0;
+    if (is_ready && !is_there) {
+        pf_status_miss(
+            s,
+            pf_cli_text(s->cli, "%.*s runs, but the others do not reach it",
+                        PF_STR_ARG(LocalDaemon_name(d))),
+            pf_cli_text(s->cli, "its log: %.*s; it is started again when killed: kill -9 %" PRId64,
+                        PF_STR_ARG(LocalDaemon_log(d)), LocalDaemon_pid(d)));
+    }
+}
+
+static void count_daemon(struct pf_status *s, struct LocalDaemon d, bool is_ready)
 {
     switch (pf_local_kind(d)) {
     case PF_LOCAL_ZOOKEEPER: count_zk(s, d, is_ready); break;
-    case PF_LOCAL_MASTER:
-        s->n_masters++;
-        s->n_masters_up += is_ready ? 1 : 0;
-        break;
+    case PF_LOCAL_MASTER: count_master(s, d, is_ready); break;
     case PF_LOCAL_AGENT: s->n_agents += pf_local_agents(d); break;
     case PF_LOCAL_RELAY: break;
     }
 }
 
-static void put_role(struct pf_cell *row, const struct master *m)
+static void put_role(struct pf_cell *row, const struct pf_status_master *m)
 {
     pf_cell_name(&row[S_ROLE], m->state);
     if (m->epoch > 0) {
@@ -283,7 +136,7 @@ static void put_role(struct pf_cell *row, const struct master *m)
     pf_cell_name(&row[S_TROUBLE], m->trouble);
 }
 
-static void put_daemon(struct status *s, struct LocalDaemon d)
+static void put_daemon(struct pf_status *s, struct LocalDaemon d)
 {
     struct pf_cell *row = pf_output_row(s->o);
     struct pf_str state = s->has_supervisor ? LocalDaemon_state(d) : PF_STR("unsupervised");
@@ -298,10 +151,9 @@ static void put_daemon(struct status *s, struct LocalDaemon d)
     pf_cell_num(&row[S_RESTARTS], LocalDaemon_restarts(d));
     pf_cell_name(&row[S_LAST_END], LocalDaemon_last_end(d));
     pf_cell_name(&row[S_LOG], LocalDaemon_log(d));
-    for (uint32_t i = 0; i < s->n_masters_seen; i++) {
-        if (pf_str_eq(s->master[i].address, LocalDaemon_native(d))) {
-            put_role(row, &s->master[i]);
-        }
+    const struct pf_status_master *m = master_at(s, LocalDaemon_native(d));
+    if (m != NULL) {
+        put_role(row, m);
     }
     pf_output_put(s->o);
     s->n_parts++;
@@ -309,15 +161,15 @@ static void put_daemon(struct status *s, struct LocalDaemon d)
     if (s->has_supervisor && !pf_str_is(state, "ready")) {
         const char *what = pf_cli_text(
             s->cli, "%.*s is %.*s%s%s%.*s", PF_STR_ARG(LocalDaemon_name(d)), PF_STR_ARG(state),
-            for_how_long(s->cli, LocalDaemon_since_ms(d)),
+            pf_status_for(s->cli, LocalDaemon_since_ms(d)),
             LocalDaemon_last_end(d).len > 0 ? ": " : "", PF_STR_ARG(LocalDaemon_last_end(d)));
-        miss(s, what,
-             pf_cli_text(s->cli, "it is started again by itself; its log: %.*s",
-                         PF_STR_ARG(LocalDaemon_log(d))));
+        pf_status_miss(s, what,
+                       pf_cli_text(s->cli, "it is started again by itself; its log: %.*s",
+                                   PF_STR_ARG(LocalDaemon_log(d))));
     }
 }
 
-static const char *master_name(struct status *s, const struct master *m)
+static const char *master_name(struct pf_status *s, const struct pf_status_master *m)
 {
     for (uint32_t i = 0; s->has_local && i < LocalCluster_daemons__len(s->local); i++) {
         struct LocalDaemon d = LocalCluster_daemons__at(s->local, i);
@@ -329,7 +181,7 @@ static const char *master_name(struct status *s, const struct master *m)
                                   : pf_cli_text(s->cli, "master %.*s", PF_STR_ARG(m->address));
 }
 
-static void put_master(struct status *s, const struct master *m)
+static void put_master(struct pf_status *s, const struct pf_status_master *m)
 {
     struct pf_cell *row = pf_output_row(s->o);
     pf_cell_text(&row[S_NAME], s->n_masters_seen == 1
@@ -358,7 +210,7 @@ static uint32_t count_addresses(const char *list)
 }
 
 /* Rows, and what is missing among the masters of a cluster that was not started here. */
-static void put_foreign_masters(struct status *s)
+static void put_foreign_masters(struct pf_status *s)
 {
     uint32_t n_named = count_addresses(s->cluster.masters);
     for (uint32_t i = 0; i < s->n_masters_seen; i++) {
@@ -366,14 +218,15 @@ static void put_foreign_masters(struct status *s)
     }
     s->n_masters = n_named > s->n_masters_seen ? n_named : s->n_masters_seen;
     if (s->n_masters_up < s->n_masters) {
-        miss(s, pf_cli_text(s->cli, "%u of %u masters are there", s->n_masters_up, s->n_masters),
-             "proffer masters tells which; look at the other machines, and at their masters' logs");
+        pf_status_miss(
+            s, pf_cli_text(s->cli, "%u of %u masters are there", s->n_masters_up, s->n_masters),
+            "proffer masters tells which; look at the other machines, and at their masters' logs");
     }
 }
 
 /* --- the verdict ----------------------------------------------------------------------------- */
 
-static const struct master *leader_of(const struct status *s)
+static const struct pf_status_master *leader_of(const struct pf_status *s)
 {
     for (uint32_t i = 0; i < s->n_masters_seen; i++) {
         if (s->master[i].leads && !s->is_stale) {
@@ -383,41 +236,42 @@ static const struct master *leader_of(const struct status *s)
     return NULL;
 }
 
-static void judge_masters(struct status *s)
+static void judge_masters(struct pf_status *s)
 {
-    const struct master *leader = leader_of(s);
+    const struct pf_status_master *leader = leader_of(s);
     for (uint32_t i = 0; i < s->n_masters_seen; i++) {
-        const struct master *m = &s->master[i];
+        const struct pf_status_master *m = &s->master[i];
         if (m->trouble.len > 0) {
-            miss(s, pf_cli_text(s->cli, "%s: %.*s", master_name(s, m), PF_STR_ARG(m->trouble)),
-                 s->has_local ? pf_cli_text(s->cli, "the logs: %s/log", s->cluster.dir)
-                              : "look at ZooKeeper, and at that master's log");
+            pf_status_miss(
+                s, pf_cli_text(s->cli, "%s: %.*s", master_name(s, m), PF_STR_ARG(m->trouble)),
+                s->has_local ? pf_cli_text(s->cli, "the logs: %s/log", s->cluster.dir)
+                             : "look at ZooKeeper, and at that master's log");
         } else if (pf_str_is(m->state, "unreachable")) {
-            miss(s,
-                 pf_cli_text(s->cli, "%s is unreachable for the one that was asked",
-                             master_name(s, m)),
-                 "look whether it hangs, and at the network between the masters");
+            pf_status_miss(s,
+                           pf_cli_text(s->cli, "%s is unreachable for the one that was asked",
+                                       master_name(s, m)),
+                           "look whether it hangs, and at the network between the masters");
         }
     }
     if (leader == NULL) {
-        miss(s, "no master leads",
-             "it may be a matter of seconds: ask again; else look at "
-             "ZooKeeper, and at the masters' logs");
+        pf_status_miss(s, "no master leads",
+                       "it may be a matter of seconds: ask again; else look at "
+                       "ZooKeeper, and at the masters' logs");
     }
 }
 
 /* "3 of 3 masters (master1 leads for 5m, epoch 2), 1 of 1 ZooKeeper servers, "; nothing for a
  * master alone. */
-static const char *quorum_text(struct status *s)
+static const char *quorum_text(struct pf_status *s)
 {
-    const struct master *leader = leader_of(s);
+    const struct pf_status_master *leader = leader_of(s);
     const char *zk = "", *leads = "nobody leads";
     if (s->n_masters <= 1 && s->n_zk == 0) {
         return "";
     }
     if (leader != NULL) {
         leads = pf_cli_text(s->cli, "%s leads%s, epoch %" PRIu64, master_name(s, leader),
-                            for_how_long(s->cli, s->elected_ms), leader->epoch);
+                            pf_status_for(s->cli, s->elected_ms), leader->epoch);
     }
     if (s->n_zk > 0) {
         zk = pf_cli_text(s->cli, "%u of %u ZooKeeper server%s, ", s->n_zk_up, s->n_zk,
@@ -427,19 +281,19 @@ static const char *quorum_text(struct status *s)
                        zk);
 }
 
-static int judge(struct status *s)
+static int judge(struct pf_status *s)
 {
     judge_masters(s);
-    if (!s->is_stale && s->n_registered < s->n_agents) {
-        miss(s, pf_cli_text(s->cli, "%u of %u agents are registered", s->n_registered, s->n_agents),
-             "proffer agents tells which; they come back by themselves if they can");
+    const char *quorum = quorum_text(s), *agents = "";
+    if (s->missing != NULL && quorum[0] != '\0' && !s->is_stale) {
+        agents = pf_cli_text(s->cli, "%u of %u agents: ", s->n_registered, s->n_agents);
     }
-    const char *quorum = quorum_text(s);
+    if (!s->is_stale && s->n_registered < s->n_agents) {
+        pf_status_miss(
+            s, pf_cli_text(s->cli, "%u of %u agents are registered", s->n_registered, s->n_agents),
+            "proffer agents tells which; they come back by themselves if they can");
+    }
     if (s->missing != NULL) {
-        const char *agents =
-            quorum[0] == '\0' || s->is_stale
-                ? ""
-                : pf_cli_text(s->cli, "%u of %u agents: ", s->n_registered, s->n_agents);
         return pf_cli_fail(s->cli, PF_EXIT_FAILED,
                            pf_cli_text(s->cli, "the cluster %s is not whole: %s%s%s",
                                        s->cluster.name, quorum, agents, s->missing),
@@ -453,7 +307,7 @@ static int judge(struct status *s)
 
 static int run(struct pf_cli *cli)
 {
-    struct status *s = pf_arena_zalloc(&cli->arena, sizeof *s);
+    struct pf_status *s = pf_arena_zalloc(&cli->arena, sizeof *s);
     s->cli = cli;
     int status = pf_output_open(cli, &status_columns, &s->o);
     if (status != 0) {
@@ -465,7 +319,7 @@ static int run(struct pf_cli *cli)
     }
     bool asks = status == 0;
     if (asks) {
-        status = ask_cluster(s);
+        status = pf_status_ask(s);
     }
     for (uint32_t i = 0; asks && s->has_local && i < LocalCluster_daemons__len(s->local); i++) {
         put_daemon(s, LocalCluster_daemons__at(s->local, i));
