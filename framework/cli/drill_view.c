@@ -18,7 +18,7 @@ enum {
     RETRY_MAX_MS = 10,
     CONNECT_MS = 2000,
     ANSWER_MS = 3000, /* an unanswered question is asked again */
-    ASK_AGAIN_MS = 5, /* at least, and four times what the last answer took */
+    ASK_AGAIN_MS = 5, /* at least, and what the last answer took */
 };
 
 /* The lists of a census, in the order in which they are asked for. */
@@ -297,7 +297,7 @@ static void census_done(struct pf_drill_view *v)
     v->next = told;
     v->stage = STAGE_NONE;
     if (v->wants_census) {
-        int64_t wait_ms = 4 * took_ms > ASK_AGAIN_MS ? 4 * took_ms : ASK_AGAIN_MS;
+        int64_t wait_ms = took_ms > ASK_AGAIN_MS ? took_ms : ASK_AGAIN_MS;
         pf_timer_set(v->ask, pf_loop_now_ms(v->loop) + wait_ms);
     }
     v->ops->on_census(v->ctx, &v->census);
