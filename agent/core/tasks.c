@@ -35,6 +35,7 @@ struct task *ag_task_create(struct pf_agent *a, struct pf_uuid launch)
     t->launch = launch;
     t->wait_status = -1;
     t->final_state = -1;
+    t->told_state = -1;
     t->completion_ms = AGENT_NEVER;
     t->grace_ms = AGENT_GRACE_MS;
     t->kill_at = t->complete_at = t->resend_at = t->expire_at = AGENT_NEVER;

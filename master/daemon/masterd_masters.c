@@ -86,7 +86,9 @@ void masterd_masters_view(struct masterd *d)
             (void)snprintf(d->leader_address, sizeof d->leader_address, "%s", v[i].m->address);
             (void)snprintf(d->leader_http, sizeof d->leader_http, "%s", v[i].m->http_address);
         }
-        if (!v[i].is_self && d->n_masters < PF_MASTERS_MAX) {
+        /* The node of our former life may still stand. */
+        if (!v[i].is_self && strcmp(v[i].m->address, d->native_address) != 0 &&
+            d->n_masters < PF_MASTERS_MAX) {
             add_address(d, v[i].m->address);
             other_need(d, v[i].m->address);
         }

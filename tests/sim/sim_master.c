@@ -261,6 +261,10 @@ static void on_view(struct master *m)
         }
         struct other *free_one = NULL, *o = NULL;
 
+        if (strcmp(v[i].m->address, m->n.address) == 0) {
+            continue; /* we, or the node of our former life */
+        }
+
         for (size_t k = 0; !v[i].is_self && k < PF_ARRAY_LEN(m->other) && o == NULL; k++) {
             if (strcmp(m->other[k].address, v[i].m->address) == 0) {
                 o = &m->other[k];
