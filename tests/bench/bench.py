@@ -111,10 +111,11 @@ def bench_build(source):
 
 
 def bench_core(bench_dir):
-    note("master core in process")
-    for r in json_lines(os.path.join(bench_dir, "bench_master")):
-        ROWS.append(r)
-        print(json.dumps(r), flush=True)
+    for name, what in (("bench_master", "master core"), ("bench_registry", "registry log")):
+        note(what + " in process")
+        for r in json_lines(os.path.join(bench_dir, name)):
+            ROWS.append(r)
+            print(json.dumps(r), flush=True)
 
 
 def bench_latency(c, label, goal, n):

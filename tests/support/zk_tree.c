@@ -63,6 +63,7 @@ static void link_node(struct zk_tree *t, struct zk_node *n)
     struct zk_node *parent = find(t, parent_of(pf_str(n->path)));
 
     pf_map_put(&t->by_path, n->path, (uint32_t)strlen(n->path), n);
+    n->place = t->nodes.len;
     pf_ptrs_push(&t->nodes, n);
     if (parent != NULL) {
         parent->n_children++;
@@ -74,11 +75,9 @@ static void unlink_node(struct zk_tree *t, struct zk_node *n)
     struct zk_node *parent = find(t, parent_of(pf_str(n->path)));
 
     (void)pf_map_del(&t->by_path, n->path, (uint32_t)strlen(n->path));
-    for (uint32_t i = t->nodes.len; i-- > 0;) {
-        if (t->nodes.at[i] == n) {
-            pf_ptrs_remove_swap(&t->nodes, i);
-            break;
-        }
+    pf_ptrs_remove_swap(&t->nodes, n->place);
+    if (n->place < t->nodes.len) {
+        ((struct zk_node *)t->nodes.at[n->place])->place = n->place;
     }
     if (parent != NULL) {
         parent->n_children--;

@@ -14,6 +14,7 @@ struct zk_node {
     char *path;
     uint8_t *data;
     uint32_t len, n_children;
+    uint32_t place; /* in zk_tree.nodes */
     int32_t version;
 };
 
