@@ -260,12 +260,11 @@ static void read_now(struct zkm *z, struct zkm_client *c, struct zkm_request *r)
     struct zkm_tree *t = &z->server[c->server].tree;
     const struct zkm_tree_node *n = zkm_tree_find(t, op->path);
     struct zkm_out *o;
-    bool is_prefix = op->path.len == 0;
 
     if (op->watch) {
         zkm_watch_add(c, op, n);
     }
-    o = tell_reply(z, c, r, n != NULL || is_prefix ? PF_ZK_OK : PF_ZK_NO_NODE);
+    o = tell_reply(z, c, r, n != NULL ? PF_ZK_OK : PF_ZK_NO_NODE);
     if (n != NULL) {
         o->stat = (struct pf_zk_stat){.version = n->version,
                                       .ephemeral_owner = n->owner,
@@ -313,8 +312,10 @@ void zkm_progress(struct zkm *z, struct zkm_client *c)
             o->stat.version = r->version;
         }
     }
-    memmove(c->queue, c->queue + n, (c->n_queue - n) * sizeof(struct zkm_request *));
-    c->n_queue -= n;
+    if (n > 0) {
+        memmove(c->queue, c->queue + n, (c->n_queue - n) * sizeof(struct zkm_request *));
+        c->n_queue -= n;
+    }
 }
 
 static void job_commit(struct zkm *z, const struct zkm_job *job)

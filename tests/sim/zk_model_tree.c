@@ -5,10 +5,25 @@
 #include <string.h>
 #include "common/base/alloc.h"
 
+static void node_put(struct zkm_tree *t, struct zkm_tree_node *n)
+{
+    pf_map_put(&t->by_path, n->path, (uint32_t)strlen(n->path), n);
+    if (t->n == t->cap) {
+        t->cap = t->cap > 0 ? t->cap * 2 : 64;
+        t->node = pf_realloc(t->node, t->cap * sizeof(struct zkm_tree_node *));
+    }
+    t->node[t->n++] = n;
+}
+
 void zkm_tree_init(struct zkm_tree *t, uint64_t seed)
 {
     *t = (struct zkm_tree){0};
     t->by_path.seed = seed;
+    struct zkm_tree_node *prefix = PF_NEW(struct zkm_tree_node); /* always there */
+
+    prefix->path = pf_strdup("");
+    prefix->is_live = true;
+    node_put(t, prefix);
 }
 
 void zkm_tree_fini(struct zkm_tree *t)
@@ -24,7 +39,7 @@ void zkm_tree_fini(struct zkm_tree *t)
 
 struct zkm_tree_node *zkm_tree_find(const struct zkm_tree *t, struct pf_str path)
 {
-    struct zkm_tree_node *n = path.len > 0 ? pf_map_get_str(&t->by_path, path) : NULL;
+    struct zkm_tree_node *n = pf_map_get(&t->by_path, path.len > 0 ? path.at : "", path.len);
 
     return n != NULL && n->is_live ? n : NULL;
 }
@@ -39,12 +54,9 @@ static struct pf_str parent_of(struct pf_str path)
     return (struct pf_str){path.at, len > 0 ? len - 1 : 0};
 }
 
-/* The prefix itself is always there. */
 static bool parent_is_there(const struct zkm_tree *t, struct pf_str path)
 {
-    struct pf_str parent = parent_of(path);
-
-    return parent.len == 0 || zkm_tree_find(t, parent) != NULL;
+    return zkm_tree_find(t, parent_of(path)) != NULL;
 }
 
 /* --- trying: each operation sees those before it, so a small overlay stands for them ------------
@@ -173,12 +185,7 @@ static void do_create(struct zkm_tree *t, const struct pf_zk_op *op, uint64_t se
     if (n == NULL) {
         n = PF_NEW(struct zkm_tree_node);
         n->path = pf_strndup(op->path.at, op->path.len);
-        pf_map_put(&t->by_path, n->path, op->path.len, n);
-        if (t->n == t->cap) {
-            t->cap = t->cap > 0 ? t->cap * 2 : 64;
-            t->node = pf_realloc(t->node, t->cap * sizeof(struct zkm_tree_node *));
-        }
-        t->node[t->n++] = n;
+        node_put(t, n);
     }
     set_data(n, op->data);
     n->is_live = true;
