@@ -171,6 +171,7 @@ static void tell_view(struct pf_quorum *q)
     uint64_t number = pf_elect_view_number(q->elect);
 
     if (number != q->told_view || q->view_changed) {
+        q->status_ms = number != q->told_view ? q->now_ms : q->status_ms;
         q->told_view = number;
         q->view_changed = false;
         pf_outbox_put(&q->out, &(struct pf_quorum_effect){.type = PF_QUORUM_VIEW});

@@ -18,7 +18,8 @@ enum {
 struct quorum_other {
     char instance[PF_UUID_TEXT_LEN + 1];
     bool is_linked;
-    bool has_status;
+    bool has_status; /* what follows is what it told last */
+    bool leads;
     uint64_t applied, epoch;
     uint32_t n_agents;
     int64_t grey_since_ms; /* 0: it does not see more agents than we */
@@ -42,7 +43,6 @@ struct pf_quorum {
     uint32_t n_others;
     uint32_t n_agents;
     int64_t status_ms; /* of the next status */
-    uint64_t status_applied;
     bool is_frozen;
     int64_t frozen_until_ms;
     char target[PF_UUID_TEXT_LEN + 1];

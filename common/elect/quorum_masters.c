@@ -73,26 +73,20 @@ static struct pf_bytes envelope(struct pf_quorum *q, uint8_t body_type, struct p
     return pf_msg_bytes(pf_envelope_finish(&q->builder, &e, body));
 }
 
-/* The leader tells everybody, the others tell the leader. */
+/* To every master that is linked: there are few. */
 static void send_status(struct pf_quorum *q)
 {
-    const char *leader = pf_elect_leader(q->elect);
-    struct pf_quorum_effect effect = {.type = q->leads ? PF_QUORUM_STREAM : PF_QUORUM_SEND};
+    struct pf_quorum_effect effect = {.type = PF_QUORUM_STREAM};
 
-    if (!q->leads && (leader[0] == '\0' || other_get(q, pf_str(leader)) == NULL)) {
-        return;
-    }
     pf_fb_builder_reset(&q->builder);
-    q->status_applied = pf_replog_applied(q->log);
-    effect.send.instance = pf_str(leader);
     effect.send.message =
         envelope(q, Body_MasterStatus,
-                 MasterStatus__put(&q->builder,
-                                   &(struct MasterStatus__args){.instance = pf_str(q->instance),
-                                                                .applied = q->status_applied,
-                                                                .n_agents = q->n_agents,
-                                                                .epoch = pf_elect_epoch(q->elect),
-                                                                .leads = q->leads}));
+                 MasterStatus__put(
+                     &q->builder, &(struct MasterStatus__args){.instance = pf_str(q->instance),
+                                                               .applied = pf_replog_applied(q->log),
+                                                               .n_agents = q->n_agents,
+                                                               .epoch = pf_elect_epoch(q->elect),
+                                                               .leads = q->leads}));
     pf_outbox_put(&q->out, &effect);
 }
 
@@ -104,8 +98,9 @@ static void on_status(struct pf_quorum *q, struct MasterStatus s)
         return;
     }
     q->view_changed = q->view_changed || !o->has_status || o->epoch != MasterStatus_epoch(s) ||
-                      o->applied != MasterStatus_applied(s);
+                      o->applied != MasterStatus_applied(s) || o->leads != MasterStatus_leads(s);
     o->has_status = true;
+    o->leads = MasterStatus_leads(s);
     o->applied = MasterStatus_applied(s);
     o->n_agents = MasterStatus_n_agents(s);
     o->epoch = MasterStatus_epoch(s);
@@ -149,10 +144,11 @@ static const struct quorum_other *best_standby(const struct pf_quorum *q)
     for (uint32_t i = 0; i < q->n_others; i++) {
         const struct quorum_other *o = &q->other[i];
 
-        if (!o->is_linked || !o->has_status) {
+        if (!o->is_linked) {
             continue;
         }
-        if (best == NULL || lag_of(q, o) < lag_of(q, best) ||
+        if (best == NULL || (o->has_status && !best->has_status) ||
+            lag_of(q, o) < lag_of(q, best) ||
             (lag_of(q, o) == lag_of(q, best) && o->n_agents > best->n_agents)) {
             best = o;
         }
@@ -284,6 +280,9 @@ uint32_t pf_quorum_view(const struct pf_quorum *q, struct pf_quorum_master out[P
 
             if (strcmp(o->instance, m[i].instance) == 0) {
                 v->is_linked = o->is_linked;
+                /* It may have stopped, with no ZooKeeper at hand to say so. */
+                v->is_leading = v->is_leading && (!o->has_status || o->leads ||
+                                                  o->epoch != pf_elect_epoch(q->elect));
                 v->has_lag = o->has_status;
                 v->epoch = o->epoch;
                 v->lag = o->has_status ? newest - o->applied : 0;
