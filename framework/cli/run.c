@@ -96,6 +96,7 @@ static void on_subscribed(void *ctx, struct pf_scheduler *s, const struct pf_sub
     struct pf_run *r = ctx;
     (void)s;
     pf_timer_set(r->leader_timer, INT64_MAX);
+    r->subscribed_ms = pf_loop_now_ms(r->session.loop);
     if (sub->is_again) {
         r->settles_until_ms = pf_loop_now_ms(r->session.loop) + SETTLE_MS;
         if (r->spec.is_verbose) {
@@ -243,13 +244,13 @@ static void on_demand(void *ctx, struct pf_scheduler *s, const struct pf_demand_
         pf_run_abort(r, PF_EXIT_OURS);
         return;
     }
-    int64_t now_ms = pf_loop_now_ms(r->session.loop);
-    if (now_ms - r->began_ms >= NOTE_AFTER_MS) {
-        if (is_new) {
-            note_waiting(r);
-        }
-    } else {
-        pf_timer_set(r->note_timer, r->began_ms + NOTE_AFTER_MS);
+    /* what a leader says that has just begun is soon out of date */
+    int64_t note_ms = r->subscribed_ms + NOTE_AFTER_MS;
+    if (pf_loop_now_ms(r->session.loop) < note_ms) {
+        r->was_noted = false;
+        pf_timer_set(r->note_timer, note_ms);
+    } else if (is_new) {
+        note_waiting(r);
     }
 }
 

@@ -34,7 +34,7 @@ struct pf_run {
     char *run_id;  /* owned; NULL before the subscription */
     struct pf_timer *start_timer, *note_timer, *pump_timer, *leader_timer;
     struct pf_watch *pump_watch, *stdin_watch;
-    int64_t began_ms, settles_until_ms;
+    int64_t began_ms, subscribed_ms, settles_until_ms;
     char *waiting; /* owned; the last reason */
     bool was_noted, is_leaving, is_over, stdin_is_open, stdin_is_busy;
     uint32_t n_interrupts;
