@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The door of the registry log. replog_follow.c reads it, replog_lead.c appends to it,
- * replog_snapshot.c and replog_clean.c keep it short, replog_nodes.c knows the bytes. */
+/* The door of the registry log. replog_base.c and replog_follow.c read it, replog_lead.c appends to
+ * it, replog_snapshot.c and replog_clean.c keep it short, replog_nodes.c knows the bytes. */
 #include "common/elect/replog.h"
 
 #include <stdio.h>

@@ -5,7 +5,6 @@
 #include "common/elect/replog_internal.h"
 
 #include <string.h>
-#include "common/base/crc32c.h"
 
 #define TO(s) (UINT32_C(1) << (s))
 enum {
@@ -25,9 +24,6 @@ static const struct pf_sm_state follow_states[FOLLOW_COUNT] = {
     [FOLLOW_LEADING] = {"leading", 0, TO(FOLLOW_AWAY)},
 };
 const struct pf_sm_table log_follow_table = {"follow", follow_states, FOLLOW_COUNT};
-
-static const char *const tree[] = {"/registry", "/registry/log", "/registry/base",
-                                   "/registry/head"};
 
 /* --- what is filled ----------------------------------------------------------------------------
  */
@@ -80,7 +76,7 @@ static void apply(struct pf_replog *l, struct ZkBatch batch, const struct log_he
     p->log_bytes += bytes;
 }
 
-static void drop_build(struct log_follow *f)
+void log_drop_build(struct log_follow *f)
 {
     pf_replica_destroy(f->build);
     f->build = NULL;
@@ -89,26 +85,25 @@ static void drop_build(struct log_follow *f)
 
 /* --- beginning, waiting ----------------------------------------------------------------------- */
 
-/* Answers to what was asked before do not count any more. */
-static void forget_asked(struct pf_replog *l)
+void log_forget_asked(struct pf_replog *l)
 {
     l->follow.since = l->seq + 1;
     l->follow.is_asked = false;
 }
 
-static void follow_trouble(struct pf_replog *l, const char *path, const char *what)
+void log_follow_trouble(struct pf_replog *l, const char *path, const char *what)
 {
     struct log_follow *f = &l->follow;
 
     log_set_trouble(l, TROUBLE_FOLLOW, "the registry in ZooKeeper cannot be read: %s: %s", path,
                     what);
-    forget_asked(l);
+    log_forget_asked(l);
     log_retry_later(l, &f->retry);
-    drop_build(f);
+    log_drop_build(f);
     log_move(&f->sm, FOLLOW_WAIT, what);
 }
 
-static void ask_get(struct pf_replog *l, enum log_ask ask, struct pf_str path, bool watch)
+void log_follow_get(struct pf_replog *l, enum log_ask ask, struct pf_str path, bool watch)
 {
     struct pf_zk_op op = {.type = PF_ZK_GET, .path = path, .watch = watch};
 
@@ -124,46 +119,14 @@ static void ask_head(struct pf_replog *l)
     f->is_bad_sync = false;
     f->head.number = place_of(l)->number; /* it cannot be less */
     log_sync(l, ASK_FOLLOW_SYNC, f->session);
-    ask_get(l, ASK_FOLLOW_HEAD, PF_STR("/registry/head"), true);
+    log_follow_get(l, ASK_FOLLOW_HEAD, PF_STR("/registry/head"), true);
 }
 
-static void begin_head(struct pf_replog *l, const char *why)
+void log_begin_head(struct pf_replog *l, const char *why)
 {
     log_move(&l->follow.sm, FOLLOW_HEAD, why);
     l->follow.again = false;
     ask_head(l);
-}
-
-static void begin_base(struct pf_replog *l, const char *why)
-{
-    struct log_follow *f = &l->follow;
-
-    log_move(&f->sm, FOLLOW_BASE, why);
-    drop_build(f);
-    f->build = pf_replica_create(l->seed);
-    memset(&f->place, 0, sizeof f->place);
-    f->is_bad_sync = false;
-    l->stats.rereads += f->n_bases++ > 0;
-    log_sync(l, ASK_FOLLOW_SYNC, f->session);
-    ask_get(l, ASK_FOLLOW_BASE, PF_STR("/registry/base"), false);
-}
-
-static void begin_make(struct pf_replog *l)
-{
-    struct log_follow *f = &l->follow;
-
-    log_move(&f->sm, FOLLOW_MAKE, "connected");
-    f->n_made = 0;
-    for (uint32_t i = 0; i < PF_ARRAY_LEN(tree); i++) {
-        struct pf_zk_op op = {.type = PF_ZK_CREATE, .path = pf_str(tree[i])};
-
-        if (i == 2) {
-            op.data = log_base_put(&l->builder, &(struct log_base){.format = l->format_min});
-        } else if (i == 3) {
-            op.data = log_head_put(&l->builder, &(struct log_head){0});
-        }
-        (void)log_send(l, ASK_FOLLOW_MAKE, f->session, 1, &op);
-    }
 }
 
 static void follow_begin(struct pf_replog *l, uint8_t session)
@@ -171,13 +134,13 @@ static void follow_begin(struct pf_replog *l, uint8_t session)
     struct log_follow *f = &l->follow;
 
     f->session = session;
-    forget_asked(l);
+    log_forget_asked(l);
     if (!f->is_made) {
-        begin_make(l);
+        log_begin_make(l);
     } else if (!f->is_based) {
-        begin_base(l, "from the beginning");
+        log_begin_base(l, "from the beginning");
     } else {
-        begin_head(l, "from where it was");
+        log_begin_head(l, "from where it was");
     }
 }
 
@@ -185,7 +148,7 @@ static void follow_lost(struct pf_replog *l)
 {
     struct log_follow *f = &l->follow;
 
-    forget_asked(l);
+    log_forget_asked(l);
     if (log_is(&f->sm, FOLLOW_READY)) {
         f->is_dirty = true;
         f->dirty_at_ms = l->now_ms;
@@ -196,7 +159,7 @@ static void follow_lost(struct pf_replog *l)
 
 /* A node that the base or the head promised is not there: it was compacted meanwhile, and the base
  * is another one now. If it is the same, the registry is damaged. */
-static void node_missing(struct pf_replog *l, const char *path)
+void log_node_missing(struct pf_replog *l, const char *path)
 {
     struct log_follow *f = &l->follow;
     const struct log_base *base = &place_of(l)->base;
@@ -204,13 +167,13 @@ static void node_missing(struct pf_replog *l, const char *path)
     if (f->has_missed && f->missed.number == base->number &&
         strcmp(f->missed.snapshot, base->snapshot) == 0) {
         f->has_missed = false;
-        follow_trouble(l, path, "it is missing");
+        log_follow_trouble(l, path, "it is missing");
         return;
     }
     f->has_missed = true;
     f->missed = *base;
-    forget_asked(l);
-    begin_base(l, "a node is missing");
+    log_forget_asked(l);
+    log_begin_base(l, "a node is missing");
 }
 
 /* --- up to the head ----------------------------------------------------------------------------
@@ -241,7 +204,7 @@ static void reached(struct pf_replog *l)
         char path[LOG_PATH];
 
         (void)log_node_path(path, p->number);
-        follow_trouble(l, path, "its bytes are not those that /registry/head tells of");
+        log_follow_trouble(l, path, "its bytes are not those that /registry/head tells of");
         return;
     }
     f->has_missed = false;
@@ -249,7 +212,7 @@ static void reached(struct pf_replog *l)
     log_clear_trouble(l, TROUBLE_FOLLOW);
     publish_build(l);
     if (f->again) {
-        begin_head(l, "once more");
+        log_begin_head(l, "once more");
     } else if (!log_is(&f->sm, FOLLOW_READY)) {
         log_move(&f->sm, FOLLOW_READY, "at the head");
     }
@@ -273,13 +236,13 @@ static void on_head(struct pf_replog *l, const struct pf_zk_reply *r)
 
     f->is_asked = false;
     if (r->code != PF_ZK_OK || f->is_bad_sync) {
-        follow_trouble(l, path,
-                       r->code != PF_ZK_OK ? pf_zk_code_str(r->code)
-                                           : "the server could not catch up");
+        log_follow_trouble(l, path,
+                           r->code != PF_ZK_OK ? pf_zk_code_str(r->code)
+                                               : "the server could not catch up");
     } else if (log_head_parse(r, &h, &err) != 0) {
-        follow_trouble(l, path, err.msg);
+        log_follow_trouble(l, path, err.msg);
     } else if (h.number < least) {
-        follow_trouble(l, path, "it went back: was the registry replaced?");
+        log_follow_trouble(l, path, "it went back: was the registry replaced?");
     } else if (h.number >= place_of(l)->number) {
         f->head = h;
         if (h.number > place_of(l)->number) {
@@ -298,7 +261,7 @@ static void log_ask_more(struct pf_replog *l)
         char path[LOG_PATH];
 
         f->log_asked++;
-        ask_get(l, ASK_FOLLOW_LOG, log_node_path(path, f->log_asked), false);
+        log_follow_get(l, ASK_FOLLOW_LOG, log_node_path(path, f->log_asked), false);
     }
 }
 
@@ -316,135 +279,16 @@ static void on_log(struct pf_replog *l, const struct pf_zk_reply *r)
         return; /* a stream brought it */
     }
     if (r->code == PF_ZK_NO_NODE) {
-        node_missing(l, path);
+        log_node_missing(l, path);
     } else if (r->code != PF_ZK_OK) {
-        follow_trouble(l, path, pf_zk_code_str(r->code));
+        log_follow_trouble(l, path, pf_zk_code_str(r->code));
     } else if (log_batch_parse(r->data, number, &batch, &head, &err) != 0) {
-        follow_trouble(l, path, err.msg);
+        log_follow_trouble(l, path, err.msg);
     } else {
         apply(l, batch, &head, r->data.len);
         if (number == f->head.number) {
             reached(l);
         }
-    }
-}
-
-/* --- the base and its parts ------------------------------------------------------------------- */
-
-static void unknown_format(struct pf_replog *l, uint32_t format)
-{
-    struct pf_quorum_effect e = {.type = PF_QUORUM_FATAL};
-
-    log_set_trouble(l, TROUBLE_FOLLOW,
-                    "the registry in ZooKeeper is of format %u, and this binary knows %u to %u: "
-                    "start a version of Proffer that knows both",
-                    format, l->format_min, l->format_max);
-    e.say.is_warning = true;
-    e.say.text = pf_str(l->trouble[TROUBLE_FOLLOW]);
-    pf_outbox_put(l->out, &e);
-    log_move(&l->follow.sm, FOLLOW_STUCK, "unknown format");
-}
-
-static void parts_done(struct pf_replog *l)
-{
-    struct log_follow *f = &l->follow;
-    const struct log_base *b = &f->place.base;
-
-    if (f->rows_got != b->n_rows || f->crc != b->crc) {
-        char path[LOG_PATH];
-
-        (void)log_snap_path(path, b->snapshot);
-        follow_trouble(l, path, "its parts are not what /registry/base tells of");
-        return;
-    }
-    f->is_based = true;
-    begin_head(l, "the base is read");
-}
-
-static void on_base(struct pf_replog *l, const struct pf_zk_reply *r)
-{
-    static const char path[] = "/registry/base";
-    struct log_follow *f = &l->follow;
-    struct log_base *b = &f->place.base;
-    struct pf_err err = {0};
-
-    if (r->code != PF_ZK_OK || f->is_bad_sync) {
-        follow_trouble(l, path,
-                       r->code != PF_ZK_OK ? pf_zk_code_str(r->code)
-                                           : "the server could not catch up");
-        return;
-    }
-    if (log_base_parse(r->data, b, &err) != 0) {
-        follow_trouble(l, path, err.msg);
-        return;
-    }
-    if (b->format != 0 && (b->format > l->format_max || b->format < l->format_min)) {
-        unknown_format(l, b->format);
-        return;
-    }
-    f->place.number = b->number;
-    f->part_asked = f->part_got = f->rows_got = f->crc = 0;
-    if (b->n_parts == 0) {
-        parts_done(l);
-    } else {
-        log_move(&f->sm, FOLLOW_PARTS, "there is a snapshot");
-    }
-}
-
-static void parts_ask_more(struct pf_replog *l)
-{
-    struct log_follow *f = &l->follow;
-    const struct log_base *b = &f->place.base;
-
-    while (f->part_asked < b->n_parts && f->part_asked - f->part_got < LOG_PART_WINDOW) {
-        char path[LOG_PATH];
-
-        ask_get(l, ASK_FOLLOW_PART, log_part_path(path, b->snapshot, f->part_asked++), false);
-    }
-}
-
-static void on_part(struct pf_replog *l, const struct pf_zk_reply *r)
-{
-    struct log_follow *f = &l->follow;
-    uint32_t part = f->part_got++;
-    char path[LOG_PATH];
-    struct pf_err err = {0};
-    struct ZkPart p;
-
-    (void)log_part_path(path, f->place.base.snapshot, part);
-    if (r->code == PF_ZK_NO_NODE) {
-        node_missing(l, path);
-        return;
-    }
-    if (r->code != PF_ZK_OK) {
-        follow_trouble(l, path, pf_zk_code_str(r->code));
-        return;
-    }
-    if (log_part_parse(r->data, part, &p, &err) != 0) {
-        follow_trouble(l, path, err.msg);
-        return;
-    }
-    for (uint32_t i = 0; i < ZkPart_rows__len(p); i++) {
-        struct ZkRow row = ZkPart_rows__at(p, i);
-
-        pf_replica_put(f->build, ZkRow_table(row), ZkRow_key(row), ZkRow_row(row));
-    }
-    f->rows_got += ZkPart_rows__len(p);
-    f->crc = pf_crc32c(f->crc, r->data.at, r->data.len);
-    if (f->part_got == f->place.base.n_parts) {
-        parts_done(l);
-    }
-}
-
-static void on_made(struct pf_replog *l, const struct pf_zk_reply *r)
-{
-    struct log_follow *f = &l->follow;
-
-    if (r->code != PF_ZK_OK && r->code != PF_ZK_NODE_EXISTS) {
-        follow_trouble(l, tree[f->n_made], pf_zk_code_str(r->code));
-    } else if (++f->n_made == PF_ARRAY_LEN(tree)) {
-        f->is_made = true;
-        begin_base(l, "made, or there");
     }
 }
 
@@ -459,10 +303,10 @@ void log_follow_reply(struct pf_replog *l, enum log_ask ask, uint64_t seq,
         return;
     }
     switch (ask) {
-    case ASK_FOLLOW_MAKE: on_made(l, r); break;
+    case ASK_FOLLOW_MAKE: log_on_made(l, r); break;
     case ASK_FOLLOW_SYNC: l->follow.is_bad_sync = r->code != PF_ZK_OK; break;
-    case ASK_FOLLOW_BASE: on_base(l, r); break;
-    case ASK_FOLLOW_PART: on_part(l, r); break;
+    case ASK_FOLLOW_BASE: log_on_base(l, r); break;
+    case ASK_FOLLOW_PART: log_on_part(l, r); break;
     case ASK_FOLLOW_HEAD: on_head(l, r); break;
     case ASK_FOLLOW_LOG: on_log(l, r); break;
     default: PF_ASSERT(ask == ASK_FOLLOW_LOG);
@@ -502,7 +346,7 @@ void log_follow_streamed(struct pf_replog *l, uint64_t number, struct pf_bytes n
     apply(l, batch, &head, node.len);
     l->stats.streamed++;
     if (log_is(&f->sm, FOLLOW_LOG) && number == f->head.number) {
-        forget_asked(l);
+        log_forget_asked(l);
         reached(l);
     }
 }
@@ -514,7 +358,7 @@ void log_follow_catch_up(struct pf_replog *l)
     if (log_is(&f->sm, FOLLOW_LOG)) {
         f->again = true;
     } else if (log_is(&f->sm, FOLLOW_HEAD) || log_is(&f->sm, FOLLOW_READY)) {
-        forget_asked(l);
+        log_forget_asked(l);
         log_move(&f->sm, FOLLOW_AWAY, "asked to catch up");
     }
 }
@@ -523,10 +367,10 @@ void log_follow_lead(struct pf_replog *l)
 {
     struct log_follow *f = &l->follow;
 
-    forget_asked(l);
+    log_forget_asked(l);
     f->is_based = l->lead.was_ready;
     if (f->build != NULL) {
-        drop_build(f);
+        log_drop_build(f);
     }
     log_move(&f->sm, FOLLOW_LEADING, "leads");
 }
@@ -540,7 +384,7 @@ void log_follow_stop(struct pf_replog *l)
 
 void log_follow_fini(struct pf_replog *l)
 {
-    drop_build(&l->follow);
+    log_drop_build(&l->follow);
 }
 
 static void ready_pump(struct pf_replog *l)
@@ -569,7 +413,7 @@ void log_follow_pump(struct pf_replog *l)
         follow_begin(l, (uint8_t)home);
     }
     if (log_is(&f->sm, FOLLOW_PARTS)) {
-        parts_ask_more(l);
+        log_parts_ask_more(l);
     } else if (log_is(&f->sm, FOLLOW_LOG)) {
         log_ask_more(l);
     } else if (log_is(&f->sm, FOLLOW_READY)) {

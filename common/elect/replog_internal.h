@@ -230,6 +230,23 @@ void log_follow_pump(struct pf_replog *l);
 int64_t log_follow_deadline(const struct pf_replog *l);
 void log_follow_fini(struct pf_replog *l);
 
+/* For replog_base.c. */
+void log_drop_build(struct log_follow *f);
+/* Answers to what was asked before do not count any more. */
+void log_forget_asked(struct pf_replog *l);
+void log_follow_trouble(struct pf_replog *l, const char *path, const char *what);
+void log_follow_get(struct pf_replog *l, enum log_ask ask, struct pf_str path, bool watch);
+void log_begin_head(struct pf_replog *l, const char *why);
+void log_node_missing(struct pf_replog *l, const char *path);
+
+/* replog_base.c */
+void log_begin_make(struct pf_replog *l);
+void log_begin_base(struct pf_replog *l, const char *why);
+void log_on_made(struct pf_replog *l, const struct pf_zk_reply *r);
+void log_on_base(struct pf_replog *l, const struct pf_zk_reply *r);
+void log_on_part(struct pf_replog *l, const struct pf_zk_reply *r);
+void log_parts_ask_more(struct pf_replog *l);
+
 /* replog_lead.c */
 void log_lead_begin(struct pf_replog *l, const struct pf_replog_event *ev);
 void log_lead_submit(struct pf_replog *l, const struct pf_batch *batch);

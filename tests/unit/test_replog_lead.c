@@ -227,6 +227,8 @@ static void test_lead_stops_with_batches_under_way(void **state)
         rw_stop(w, 0);
         rw_run(w);
         rw_check_equal(w, 0);
+        rw_sum(w);
+        assert_int_equal(w->sum.rereads, 0); /* only what is behind its rows */
         assert_true(rw_lead(w, 0, 0));
         assert_true(rw_submit(w, 0, 2, 100));
         rw_run(w);

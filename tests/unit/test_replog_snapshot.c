@@ -137,6 +137,18 @@ static void test_snapshot_leaves_later_batches_alone(void **state)
     rw_run(w);
     assert_true(snapshots(w) >= 2);
     rw_check_clean(w);
+    struct pf_replog_stats stats;
+    uint32_t bytes = 0;
+
+    for (uint32_t i = 0; i < w->tree.nodes.len; i++) {
+        const struct zk_node *n = w->tree.nodes.at[i];
+
+        bytes += strncmp(n->path, "/registry/log/", 14) == 0 ? n->len : 0;
+    }
+    pf_replog_stats(rw_log(w, 0), &stats);
+    assert_true(bytes > 0);
+    assert_int_equal(stats.log_bytes, bytes);
+    assert_int_equal(stats.n_log_nodes, zk_tree_count(&w->tree, "/registry/log"));
     (void)rw_add(w);
     rw_run(w);
     rw_check_equal(w, 1);
