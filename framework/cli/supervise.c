@@ -139,8 +139,13 @@ static void on_exited(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_su
     if (c->state != PF_SUP_STARTING && c->state != PF_SUP_READY) {
         return;
     }
-    bool lived_long = now_ms - c->started_ms >= PF_SUP_GOOD_LIFE_MS;
-    if (lived_long || c->backoff_ms == 0) {
+    bool was_good = c->state == PF_SUP_READY && now_ms - c->started_ms >= PF_SUP_GOOD_LIFE_MS;
+    if (was_good && s->phase == PF_SUP_PHASE_UP) {
+        c->backoff_ms = 0;
+        spawn(s, i, now_ms, fx); /* whatever ended it, it is not a daemon that cannot live */
+        return;
+    }
+    if (c->backoff_ms == 0) {
         c->backoff_ms = PF_SUP_BACKOFF_MIN_MS;
     } else {
         c->backoff_ms =

@@ -12,7 +12,7 @@
 #define PF_SUP_CHILDREN_MAX    1034
 #define PF_SUP_BACKOFF_MIN_MS  100
 #define PF_SUP_BACKOFF_MAX_MS  5000
-#define PF_SUP_GOOD_LIFE_MS    10000 /* a life of that length makes the next back-off short again */
+#define PF_SUP_GOOD_LIFE_MS    1000  /* who was ready and lived so long is restarted at once */
 #define PF_SUP_START_MS        30000 /* a daemon that is not ready by then has failed to start */
 #define PF_SUP_STOP_MS         10000 /* between TERM and KILL */
 
@@ -29,7 +29,7 @@ enum pf_sup_state {
     PF_SUP_IDLE,     /* not started yet */
     PF_SUP_STARTING, /* runs, has not said that it is ready */
     PF_SUP_READY,
-    PF_SUP_WAITING,  /* died; the next start is at deadline_ms */
+    PF_SUP_WAITING,  /* died young; the next start is at deadline_ms */
     PF_SUP_STOPPING, /* TERM was sent */
     PF_SUP_CLEANING, /* ended; its launcher is being ended */
     PF_SUP_STOPPED,

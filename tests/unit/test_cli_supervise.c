@@ -93,8 +93,8 @@ static void test_supervise_backs_off_from_a_daemon_that_keeps_dying(void **state
     assert_int_equal(f->child[1].restarts, 8);
 }
 
-/* Ten seconds of life make the next back-off short again. */
-static void test_supervise_forgets_the_past_after_a_good_life(void **state)
+/* Who was ready and lived for a second is started again at once, and its past is forgotten. */
+static void test_supervise_restarts_at_once_after_a_good_life(void **state)
 {
     struct fixture *f = *state;
     given_up(f);
@@ -105,8 +105,21 @@ static void test_supervise_forgets_the_past_after_a_good_life(void **state)
     (void)at_deadline(f);
     (void)event(f, PF_SUP_EV_READY, 0);
     f->now_ms += PF_SUP_GOOD_LIFE_MS;
-    (void)event(f, PF_SUP_EV_EXITED, 0);
+    assert_string_equal(event(f, PF_SUP_EV_EXITED, 0), "spawn 0");
+    assert_string_equal(event(f, PF_SUP_EV_EXITED, 0), "");
     assert_int_equal(pf_sup_deadline(&f->sup) - f->now_ms, PF_SUP_BACKOFF_MIN_MS);
+}
+
+/* A long life without ever being ready is no good one. */
+static void test_supervise_backs_off_from_what_was_never_ready(void **state)
+{
+    struct fixture *f = *state;
+    given_up(f);
+    (void)event(f, PF_SUP_EV_EXITED, 0);
+    (void)at_deadline(f);
+    f->now_ms += PF_SUP_GOOD_LIFE_MS;
+    assert_string_equal(event(f, PF_SUP_EV_EXITED, 0), "");
+    assert_int_equal(pf_sup_deadline(&f->sup) - f->now_ms, 200);
 }
 
 /* While it comes up, a daemon that ends is not tried again: the user is told, all is stopped. */
@@ -224,7 +237,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_supervise_backs_off_from_a_daemon_that_keeps_dying,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(test_supervise_forgets_the_past_after_a_good_life, setup,
+        cmocka_unit_test_setup_teardown(test_supervise_restarts_at_once_after_a_good_life, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_supervise_backs_off_from_what_was_never_ready, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_supervise_gives_up_when_a_daemon_cannot_start, setup,
                                         teardown),
