@@ -24,7 +24,6 @@ struct fixture {
     struct pf_buf told;  /* what the callbacks got, one line each */
     unsigned n_subscribed;
     bool stops_on_status;
-    bool stands_by; /* the master */
     struct pf_task_spec task[2]; /* accepted for each offer, n_tasks of them */
     size_t n_tasks;
 };
@@ -86,7 +85,7 @@ static void master_on_welcome(void *ctx, struct pf_link_state *out)
     static const uint8_t incarnation[16] = {1};
     struct fixture *f = ctx;
 
-    out->role = f->stands_by ? MasterRole_STANDBY : MasterRole_LEADER;
+    out->role = MasterRole_LEADER;
     out->epoch = f->epoch;
     out->incarnation = (struct pf_bytes){incarnation, sizeof incarnation};
 }
@@ -560,38 +559,6 @@ static void test_scheduler_rides_through_a_master_restart(void **state)
                         "\"value\":\"t1\"},\"agent_id\":{\"value\":\"a1\"}}]}}\n");
 }
 
-/* It stops leading, and leads again in a later epoch, all on the link that stands: the open
- * launch is asked about, not repeated. */
-static void test_scheduler_follows_the_lead_on_a_standing_link(void **state)
-{
-    struct fixture *f = *state;
-    struct pf_task_spec t = PF_TASK_SPEC_INIT;
-    struct pf_driver_stats stats;
-
-    t.task_id = "t1";
-    t.command = "true";
-    f->task[0] = t;
-    f->n_tasks = 1;
-    given_subscribed(f);
-    master_send(f, OFFER);
-    test_turn_until(f->loop, f->calls.len > 0);
-    pf_buf_clear(&f->calls);
-    pf_buf_clear(&f->told);
-    f->stands_by = true;
-    pf_net_welcome_again(f->net);
-    test_turn_until(f->loop, strstr(pf_buf_cstr(&f->told), "disconnected"));
-    f->stands_by = false;
-    f->epoch++;
-    pf_net_welcome_again(f->net);
-    test_turn_until(f->loop, f->n_subscribed == 2 && f->calls.len > 0);
-    assert_string_equal(pf_buf_cstr(&f->told), "disconnected\nsubscribed f1 2 again\n");
-    assert_string_equal(pf_buf_cstr(&f->calls),
-                        F1 "\"type\":\"RECONCILE\",\"reconcile\":{\"tasks\":[{\"task_id\":{"
-                        "\"value\":\"t1\"},\"agent_id\":{\"value\":\"a1\"}}]}}\n");
-    pf_scheduler_stats(f->s, &stats);
-    assert_int_equal(stats.connects, 1);
-}
-
 static void test_scheduler_stops_from_a_callback(void **state)
 {
     struct fixture *f = *state;
@@ -721,7 +688,6 @@ int main(void)
         T(test_scheduler_states_demands),
         T(test_scheduler_makes_the_other_calls),
         T(test_scheduler_rides_through_a_master_restart),
-        T(test_scheduler_follows_the_lead_on_a_standing_link),
         T(test_scheduler_stops_from_a_callback),
         T(test_scheduler_ends_with_the_masters_error),
         T(test_scheduler_gives_up_when_nobody_is_there),
