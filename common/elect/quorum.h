@@ -81,8 +81,8 @@ void pf_quorum_check(const struct pf_quorum *q);
 bool pf_quorum_is_leading(const struct pf_quorum *q);
 /* See pf_elect_may_act(). */
 bool pf_quorum_may_act(const struct pf_quorum *q, int64_t boot_ms);
-/* Handing over: the caller takes in no more events for the core, and says DRAINED when its turns are
- * idle. */
+/* Handing over: the caller takes in no more events for the core, and says DRAINED when its turns
+ * are idle. */
 bool pf_quorum_is_frozen(const struct pf_quorum *q);
 uint64_t pf_quorum_epoch(const struct pf_quorum *q);
 struct pf_uuid pf_quorum_incarnation(const struct pf_quorum *q);

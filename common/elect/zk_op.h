@@ -77,7 +77,7 @@ struct pf_zk_reply {
 enum pf_zk_state {
     PF_ZK_CONNECTING = 0, /* at first, or after a loss; the session may still be alive */
     PF_ZK_CONNECTED,      /* `session_id`, `timeout_ms` are valid; the same id as before or a new */
-    PF_ZK_EXPIRED,        /* its ephemeral nodes and watches are gone; a new one follows by itself */
+    PF_ZK_EXPIRED,        /* its ephemeral nodes and watches are gone; a new one follows */
     PF_ZK_AUTH_FAILED,    /* the same; tried again later */
 };
 const char *pf_zk_state_str(enum pf_zk_state state);
