@@ -313,7 +313,7 @@ void pf_driver_stats(const struct pf_driver *d, struct pf_driver_stats *out)
 {
     *out = d->stats;
     out->n_offers = d->offers.len;
-    out->n_tasks = d->tasks.len - d->n_ended;
+    out->n_tasks = d->tasks.len - d->n_ended - d->n_open_questions;
 }
 
 static uint32_t tasks_check(const struct pf_driver *d, const struct driver_tasks *list,
@@ -346,6 +346,7 @@ void pf_driver_check(const struct pf_driver *d)
     PF_ASSERT(tasks_check(d, &d->live, false) == d->tasks.len - d->n_ended);
     PF_ASSERT(d->n_ended <= DRIVER_ENDED_MAX);
     PF_ASSERT(d->n_waiting <= DRIVER_WAITING_MAX);
+    PF_ASSERT(d->n_open_questions <= DRIVER_QUESTIONS_MAX);
     PF_ASSERT((d->leader >= 0) == (d->sm.state == DRIVER_SUBSCRIBING ||
                                    d->sm.state == DRIVER_SUBSCRIBED));
     PF_ASSERT(d->leader < 0 || pf_leader_is_up(d->links, (uint32_t)d->leader));

@@ -93,7 +93,7 @@ struct pf_driver_event {
         struct {
             const struct pf_str *task;
             uint32_t n_tasks; /* 0: all of the framework */
-        } reconcile;
+        } reconcile;          /* a task not known here is asked about until there is an answer */
     };
 };
 

@@ -19,6 +19,7 @@ enum {
     DRIVER_ASK_MAX_MS = 15000,
     DRIVER_ENDED_MAX = 10000,      /* ended tasks remembered, to know repeated statuses */
     DRIVER_WAITING_MAX = 10000,    /* calls that wait for a subscription */
+    DRIVER_QUESTIONS_MAX = 10000,  /* tasks asked about by the owner, until there is an answer */
     DRIVER_UUID_BYTES = 16,
 };
 
@@ -87,6 +88,7 @@ struct driver_task {
     char *id, *agent_id;         /* agent_id: NULL = not known */
     enum TaskState state;        /* last told; STAGING before the first */
     bool is_ended;               /* in `ended` instead of `live` */
+    bool is_question;            /* only asked about by the owner, nothing known of it yet */
     bool was_heard_of;           /* some status was told */
     bool never_started;          /* ended by our own word */
     uint64_t launched_in;        /* stats.subscriptions when its ACCEPT left */
@@ -190,6 +192,7 @@ struct pf_driver {
     struct driver_offers offer_list;
     struct pf_map tasks;
     struct driver_tasks live, ended;
+    uint32_t n_open_questions; /* live ones that are only asked about */
     uint32_t n_ended;
     struct driver_waitings waiting;
     uint32_t n_waiting;

@@ -33,8 +33,15 @@ struct driver_task *driver_task_find(const struct pf_driver *d, struct pf_str id
     return pf_map_get_str(&d->tasks, id);
 }
 
+static void task_is_known(struct pf_driver *d, struct driver_task *task)
+{
+    d->n_open_questions -= task->is_question ? 1 : 0;
+    task->is_question = false;
+}
+
 static void task_forget(struct pf_driver *d, struct driver_task *task)
 {
+    task_is_known(d, task);
     TAILQ_REMOVE(task->is_ended ? &d->ended : &d->live, task, entry);
     d->n_ended -= task->is_ended ? 1 : 0;
     (void)pf_map_del(&d->tasks, task->id, (uint32_t)strlen(task->id));
@@ -76,7 +83,7 @@ bool driver_task_launch(struct pf_driver *d, struct pf_str id, struct pf_str age
 {
     struct driver_task *task = driver_task_find(d, id);
 
-    if (task && !task->is_ended) {
+    if (task && !task->is_ended && !task->is_question) {
         return false;
     }
     if (task) {
@@ -172,7 +179,7 @@ static bool update_is_of_earlier_launch(const struct pf_driver *d, const struct 
  * know the task: it never reached the agent, and no older leader can bring it there any more. */
 static bool update_is_never_started(const struct driver_task *task, struct TaskStatus s)
 {
-    return !task->is_ended && !task->was_heard_of && update_is_unknown(s) &&
+    return !task->is_ended && !task->was_heard_of && !task->is_question && update_is_unknown(s) &&
            TaskStatus_state(s) == TaskState_TASK_GONE;
 }
 
@@ -226,6 +233,14 @@ void driver_on_update(struct pf_driver *d, struct TaskStatus s, struct pf_turn *
     if (task && update_is_never_started(task, s)) {
         task_never_started(d, task, t);
         return;
+    }
+    if (task && task->is_question) {
+        if (is_final && !status_has_uuid(s)) {
+            task_forget(d, task); /* the answer, and there is nothing to remember */
+            task = NULL;
+        } else {
+            task_is_known(d, task);
+        }
     }
     if (!task && !(is_final && !status_has_uuid(s))) {
         task = task_add(d, id); /* of an earlier instance of this framework */
@@ -325,6 +340,21 @@ static void reconcile_wait(struct pf_driver *d, struct pf_str id, const struct d
     driver_wait_add(d, &w);
 }
 
+/* The owner asks about a task that we do not know, as a new instance does with what stands in its
+ * database. The master gives no answer while the agent is not back, and a question is lost with its
+ * link: it stands until there is an answer. */
+static struct driver_task *task_ask_for_owner(struct pf_driver *d, struct pf_str id)
+{
+    struct driver_task *task = NULL;
+
+    if (id.len > 0 && strlen(id.at) == id.len && d->n_open_questions < DRIVER_QUESTIONS_MAX) {
+        task = task_add(d, id);
+        task->is_question = task->is_asked = true;
+        d->n_open_questions++;
+    }
+    return task;
+}
+
 void driver_reconcile(struct pf_driver *d, const struct pf_driver_event *ev, struct pf_turn *t)
 {
     bool is_subscribed = d->sm.state == DRIVER_SUBSCRIBED;
@@ -341,6 +371,11 @@ void driver_reconcile(struct pf_driver *d, const struct pf_driver_event *ev, str
 
         if (task) {
             task->n_questions = 0; /* the answer is for the owner */
+        } else {
+            task = task_ask_for_owner(d, ev->reconcile.task[i]);
+        }
+        if (!is_subscribed && task && task->is_question) {
+            continue; /* asked with all others */
         }
         if (!is_subscribed) {
             reconcile_wait(d, ev->reconcile.task[i], task);
@@ -352,6 +387,10 @@ void driver_reconcile(struct pf_driver *d, const struct pf_driver_event *ev, str
             driver_send_reconcile(d, q, n, t);
             n = 0;
         }
+    }
+    if (is_subscribed && d->n_open_questions > 0 && d->ask_ms == INT64_MAX) {
+        d->ask_pause_ms = DRIVER_ASK_MIN_MS;
+        d->ask_ms = driver_later(d, d->ask_pause_ms);
     }
 }
 

@@ -103,6 +103,43 @@ static void test_driver_knows_what_never_started(void **state)
     drv_expect(f, "update t2 TASK_UNREACHABLE\n");
 }
 
+/* A new instance asks about what stands in its database. A master says nothing while an agent is
+ * not back, and a question is lost with its link: it stands until there is an answer. */
+static void test_driver_keeps_a_question_of_the_owner(void **state)
+{
+    struct drv *f = *state;
+    struct pf_str ids[] = {PF_STR("x"), PF_STR("y"), PF_STR("z")};
+    struct pf_driver_event ev = {.type = PF_DRIVER_RECONCILE,
+                                 .reconcile = {.task = ids, .n_tasks = 3}};
+    struct pf_driver_stats stats;
+
+#define X(id) "{\"task_id\":{\"value\":\"" id "\"}}"
+    given_two(f);
+    drv_step(f, ev);
+    drv_expect(f, ASK("10", X("x") "," X("y") "," X("z")));
+    drv_hear_event_from(f, 0, STATUS("z", "TASK_UNKNOWN", ",\"reason\":\"REASON_RECONCILIATION\""));
+    drv_expect(f, "update z TASK_UNKNOWN\n");
+    f->now_ms += 100;
+    drv_step(f, (struct pf_driver_event){.type = PF_DRIVER_DEADLINE});
+    drv_expect(f, ASK("10", X("x") "," X("y")));
+    drv_hear(f, 1, WELCOME("LEADER", "2"));
+    drv_hear_event_from(f, 1, SUBSCRIBED("2", "5"));
+    drv_collect(f);
+    assert_non_null(strstr(pf_buf_cstr(&f->got), ASK("20", X("x") "," X("y"))));
+    pf_driver_stats(f->d, &stats);
+    assert_int_equal(stats.n_tasks, 0);
+    drv_hear_event_from(f, 1, GONE("x")); /* nobody launched it here: nothing was dropped */
+    drv_expect(f, "update x TASK_GONE\n");
+    drv_hear_event_from(f, 1, STATUS("y", "TASK_RUNNING", ",\"reason\":\"REASON_RECONCILIATION\""));
+    drv_expect(f, "update y TASK_RUNNING\n");
+    pf_driver_stats(f->d, &stats);
+    assert_int_equal(stats.n_tasks, 1);
+    f->now_ms += 60000;
+    drv_step(f, (struct pf_driver_event){.type = PF_DRIVER_DEADLINE});
+    drv_expect(f, "");
+#undef X
+}
+
 /* A kill in flight is said again when the task is heard of; of a launch that never arrived it is
  * the end. */
 static void test_driver_repeats_a_kill_at_the_new_leader(void **state)
@@ -218,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_driver_rides_through_a_change_in_the_middle_of_an_accept),
         T(test_driver_knows_what_never_started),
+        T(test_driver_keeps_a_question_of_the_owner),
         T(test_driver_repeats_a_kill_at_the_new_leader),
         T(test_driver_leaves_a_leader_that_steps_down),
         T(test_driver_waits_for_a_leader_when_put_off),
