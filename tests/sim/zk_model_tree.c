@@ -69,7 +69,7 @@ struct overlay {
     int32_t children; /* more or less than the tree's */
 };
 
-enum { OPS_MAX = 16 };
+enum { OPS_MAX = 160 };
 
 static struct overlay *overlay_of(struct overlay *o, uint32_t *n, const struct zkm_tree *t,
                                   struct pf_str path)
