@@ -68,6 +68,7 @@ struct pf_quorum_master {
     uint64_t epoch;
     bool has_lag;
     uint64_t lag; /* committed batches that it has not applied, as far as it told */
+    const char *trouble; /* why it could not lead, as far as it told; "" = it could */
 };
 
 struct pf_quorum *pf_quorum_create(const struct pf_quorum_options *options);

@@ -77,16 +77,18 @@ static struct pf_bytes envelope(struct pf_quorum *q, uint8_t body_type, struct p
 static void send_status(struct pf_quorum *q)
 {
     struct pf_quorum_effect effect = {.type = PF_QUORUM_STREAM};
+    const char *trouble = pf_quorum_trouble(q);
 
     pf_fb_builder_reset(&q->builder);
-    effect.send.message =
-        envelope(q, Body_MasterStatus,
-                 MasterStatus__put(
-                     &q->builder, &(struct MasterStatus__args){.instance = pf_str(q->instance),
-                                                               .applied = pf_replog_applied(q->log),
-                                                               .n_agents = q->n_agents,
-                                                               .epoch = pf_elect_epoch(q->elect),
-                                                               .leads = q->leads}));
+    effect.send.message = envelope(
+        q, Body_MasterStatus,
+        MasterStatus__put(&q->builder, &(struct MasterStatus__args){
+                                           .instance = pf_str(q->instance),
+                                           .applied = pf_replog_applied(q->log),
+                                           .n_agents = q->n_agents,
+                                           .epoch = pf_elect_epoch(q->elect),
+                                           .leads = q->leads,
+                                           .trouble = pf_str(trouble != NULL ? trouble : "")}));
     pf_outbox_put(&q->out, &effect);
 }
 
@@ -97,8 +99,13 @@ static void on_status(struct pf_quorum *q, struct MasterStatus s)
     if (o == NULL || !o->is_linked) {
         return;
     }
+    struct pf_str trouble = MasterStatus_trouble(s);
+
+    trouble.len = trouble.len < sizeof o->trouble ? trouble.len : (uint32_t)sizeof o->trouble - 1;
     q->view_changed = q->view_changed || !o->has_status || o->epoch != MasterStatus_epoch(s) ||
-                      o->applied != MasterStatus_applied(s) || o->leads != MasterStatus_leads(s);
+                      o->applied != MasterStatus_applied(s) || o->leads != MasterStatus_leads(s) ||
+                      !pf_str_is(trouble, o->trouble);
+    (void)snprintf(o->trouble, sizeof o->trouble, "%.*s", PF_STR_ARG(trouble));
     o->has_status = true;
     o->leads = MasterStatus_leads(s);
     o->applied = MasterStatus_applied(s);
@@ -111,7 +118,7 @@ static void look_for_grey(struct pf_quorum *q)
 {
     for (uint32_t i = 0; q->leads && !q->is_frozen && i < q->n_others; i++) {
         struct quorum_other *o = &q->other[i];
-        bool sees_more = o->is_linked && o->has_status &&
+        bool sees_more = o->is_linked && o->has_status && o->trouble[0] == '\0' &&
                          (uint64_t)o->n_agents * 10 > (uint64_t)q->n_agents * 11;
 
         if (!sees_more) {
@@ -144,7 +151,7 @@ static const struct quorum_other *best_standby(const struct pf_quorum *q)
     for (uint32_t i = 0; i < q->n_others; i++) {
         const struct quorum_other *o = &q->other[i];
 
-        if (!o->is_linked) {
+        if (!o->is_linked || o->trouble[0] != '\0') {
             continue;
         }
         if (best == NULL || (o->has_status && !best->has_status) ||
@@ -165,7 +172,13 @@ void quorum_step_down(struct pf_quorum *q, struct pf_str to)
     }
     if (o == NULL || !o->is_linked) {
         pf_outbox_say(&q->out, true, "no hand-over: %s",
-                      to.len > 0 ? "that master is not linked" : "no standby is linked");
+                      to.len > 0 ? "that master is not linked"
+                                 : "no standby that could lead is linked");
+        return;
+    }
+    if (o->trouble[0] != '\0') {
+        pf_outbox_say(&q->out, true, "no hand-over: master %s could not lead: %s", o->instance,
+                      o->trouble);
         return;
     }
     memcpy(q->target, o->instance, sizeof q->target);
@@ -255,7 +268,7 @@ int64_t quorum_masters_deadline(const struct pf_quorum *q)
 uint32_t pf_quorum_view(const struct pf_quorum *q, struct pf_quorum_master out[PF_MASTERS_MAX])
 {
     const struct pf_elect_master *m;
-    const char *leader = pf_elect_leader(q->elect);
+    const char *leader = pf_elect_leader(q->elect), *trouble = pf_quorum_trouble(q);
     uint32_t n = pf_elect_masters(q->elect, &m);
     uint64_t newest = pf_replog_applied(q->log);
 
@@ -268,9 +281,11 @@ uint32_t pf_quorum_view(const struct pf_quorum *q, struct pf_quorum_master out[P
 
         *v = (struct pf_quorum_master){.m = &m[i]};
         v->is_self = strcmp(m[i].instance, q->instance) == 0;
+        v->trouble = "";
         v->is_leading = v->is_self ? q->leads : strcmp(m[i].instance, leader) == 0;
         if (v->is_self) {
             v->is_linked = v->has_lag = true;
+            v->trouble = trouble != NULL ? trouble : "";
             v->epoch = pf_elect_epoch(q->elect);
             v->lag = newest - pf_replog_applied(q->log);
             continue;
@@ -285,6 +300,7 @@ uint32_t pf_quorum_view(const struct pf_quorum *q, struct pf_quorum_master out[P
                                                   o->epoch != pf_elect_epoch(q->elect));
                 v->has_lag = o->has_status;
                 v->epoch = o->epoch;
+                v->trouble = o->is_linked ? o->trouble : "";
                 v->lag = o->has_status ? newest - o->applied : 0;
             }
         }

@@ -240,6 +240,9 @@ static const struct pf_master_view *successor(struct pf_master *m, const struct 
     } else if (!found->is_linked) {
         pf_m_reply(m, c->peer, c->request_id, ReplyCode_CONFLICT,
                    "master %s is not linked to the leader", found->instance);
+    } else if (found->trouble[0] != '\0') {
+        pf_m_reply(m, c->peer, c->request_id, ReplyCode_CONFLICT, "master %s could not lead: %s",
+                   found->instance, found->trouble);
     } else {
         return found;
     }
@@ -253,7 +256,8 @@ void pf_m_on_step_down(struct pf_master *m, const struct m_call *c)
     bool has_standby = false;
 
     for (uint32_t i = 0; i < m->n_views; i++) {
-        has_standby = has_standby || (!m->views[i].is_self && m->views[i].is_linked);
+        has_standby = has_standby || (!m->views[i].is_self && m->views[i].is_linked &&
+                                      m->views[i].trouble[0] == '\0');
     }
     if (!c->peer->is_trusted) {
         pf_m_reply(m, c->peer, c->request_id, ReplyCode_FORBIDDEN, "that needs the cluster's key");
@@ -267,7 +271,8 @@ void pf_m_on_step_down(struct pf_master *m, const struct m_call *c)
         }
         instance = v->instance;
     } else if (!has_standby) {
-        pf_m_reply(m, c->peer, c->request_id, ReplyCode_CONFLICT, "no standby is linked");
+        pf_m_reply(m, c->peer, c->request_id, ReplyCode_CONFLICT,
+                   "no standby that could lead is linked");
         return;
     }
     pf_m_reply(m, c->peer, c->request_id, ReplyCode_ACCEPTED, "%s", "");

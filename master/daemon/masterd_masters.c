@@ -44,7 +44,6 @@ static void add_address(struct masterd *d, const char *address)
 static void tell_core(struct masterd *d, const struct pf_quorum_master *v, uint32_t n)
 {
     struct pf_master_view view[PF_MASTERS_MAX];
-    const char *trouble = pf_quorum_trouble(d->quorum);
     struct pf_master_event ev = {.type = PF_MASTER_MASTERS, .masters = {view, n}};
     for (uint32_t i = 0; i < n; i++) {
         const struct pf_elect_master *m = v[i].m;
@@ -61,7 +60,7 @@ static void tell_core(struct masterd *d, const struct pf_quorum_master *v, uint3
                                           .epoch = v[i].epoch,
                                           .has_lag = v[i].has_lag,
                                           .lag = v[i].lag,
-                                          .trouble = v[i].is_self && trouble ? trouble : ""};
+                                          .trouble = v[i].trouble};
     }
     masterd_step(d, &ev);
 }

@@ -206,7 +206,7 @@ static void test_step_down(void **state)
     mw_expect(w, OP, "'code':'UNAVAILABLE'", NULL);
     mw_elect(w, true);
     mw_ask(w, OP, "STEP_DOWN", "%s", "");
-    mw_expect(w, OP, "'code':'CONFLICT'", "no standby is linked", NULL);
+    mw_expect(w, OP, "'code':'CONFLICT'", "no standby that could lead", NULL);
     mw_masters(w, views, 4);
     for (size_t i = 0; i < PF_ARRAY_LEN(cases); i++) {
         mw_ask(w, OP, "STEP_DOWN", "'step_down':{'to':'%s'}", cases[i].to);

@@ -363,8 +363,40 @@ static void test_hand_over_to_nobody_is_told(void **state)
     link_all(w, (l + 2) % N, false);
     hand_over(w, -1);
     assert_false(pf_quorum_is_frozen(w->m[l].q));
-    assert_non_null(strstr(pf_buf_cstr(&w->m[l].said), "no standby is linked"));
+    assert_non_null(strstr(pf_buf_cstr(&w->m[l].said), "no standby that could lead is linked"));
     assert_int_equal(leader(w), l);
+}
+
+/* A standby that could not lead says so, and is handed nothing: nobody would lead. */
+static void test_no_hand_over_to_a_standby_in_trouble(void **state)
+{
+    struct world *w = *state;
+    int l = leader(w), cut = (l + 1) % N, fit = (l + 2) % N;
+    struct pf_quorum_master v[PF_MASTERS_MAX];
+
+    for (int k = 0; k < PF_ZK_SESSIONS; k++) {
+        zkm_client_cut(w->zk, w->m[cut].client[k], true);
+    }
+    for (int i = 0; i < 50 && pf_quorum_trouble(w->m[cut].q) == NULL; i++) {
+        pass(w, 100);
+    }
+    assert_non_null(pf_quorum_trouble(w->m[cut].q));
+    pass(w, 1100);
+    uint32_t n = pf_quorum_view(w->m[l].q, v);
+
+    for (uint32_t k = 0; k < n; k++) {
+        bool is_cut = strcmp(v[k].m->instance, w->m[cut].instance) == 0;
+
+        assert_int_equal(v[k].trouble[0] != '\0', is_cut);
+    }
+    hand_over(w, cut);
+    assert_false(pf_quorum_is_frozen(w->m[l].q));
+    assert_non_null(strstr(pf_buf_cstr(&w->m[l].said), "could not lead: cannot reach ZooKeeper"));
+    hand_over(w, -1);
+    assert_true(pf_quorum_is_frozen(w->m[l].q));
+    step(w, l, (struct pf_quorum_event){.type = PF_QUORUM_EV_DRAINED});
+    pass(w, 300);
+    assert_int_equal(leader(w), fit);
 }
 
 /* A standby that sees over 10 % more agents for 10 s is handed the lead; not one that sees 10 %. */
@@ -458,6 +490,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_hand_over_that_does_not_drain_is_called_off, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_hand_over_to_nobody_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_hand_over_to_a_standby_in_trouble, setup, teardown),
         cmocka_unit_test_setup_teardown(test_grey_partition, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leader_without_zookeeper_stops_in_time, setup,
                                         teardown),
