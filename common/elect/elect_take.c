@@ -215,9 +215,13 @@ void elect_take_reply(struct pf_elect *e, uint64_t seq, const struct pf_zk_reply
         return;
     }
     bool is_other_out = other->is_under_way && other->attempt == t->attempt;
+    /* Asked when we had not heard yet that the session is another one: whose node is it? */
+    bool is_moved = r->code == PF_ZK_OK && t->session_id != e->session[r->session].id;
 
-    e->attempt.is_unknown = e->attempt.is_unknown || r->code == PF_ZK_UNKNOWN;
-    if (r->code == PF_ZK_OK) {
+    e->attempt.is_unknown = e->attempt.is_unknown || r->code == PF_ZK_UNKNOWN || is_moved;
+    if (is_moved) {
+        resolve(e, "by a session that we had not heard of");
+    } else if (r->code == PF_ZK_OK) {
         take_won(e, r->session);
     } else if (r->code == PF_ZK_NOT_SENT && is_other_out) {
         return;

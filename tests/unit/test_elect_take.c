@@ -255,6 +255,27 @@ static void test_what_an_ended_session_committed_is_not_ours(void **state)
     assert_int_equal(pf_elect_epoch(w->m[0].e), 2);
 }
 
+/* Asked of a session that was another one already, which we heard before the answer. */
+static void test_a_takeover_by_a_session_not_heard_of_is_retaken(void **state)
+{
+    struct ew_world *w = *state;
+    struct pf_elect_event ev = {.type = PF_ELECT_SESSION};
+
+    run_until_taking(w);
+    assert_true(ew_carry_out(w, 0, 0));
+    w->m[0].session[0].id = 4242;
+    ew_node(w, "/leader")->owner = 4242;
+    ev.session = (struct pf_zk_session){
+        .state = PF_ZK_CONNECTED, .session_id = 4242, .timeout_ms = w->timeout_ms};
+    ew_step(w, 0, ev);
+    ew_run(w);
+    assert_true(ew_traced(w, 0, "elect_role taking->resolving by a session that we had not heard"));
+    assert_true(ew_traced(w, 0, "elect_role resolving->standby by a session that ended"));
+    ew_advance(w, 10);
+    assert_int_equal(ew_leader(w), 0);
+    assert_int_equal(pf_elect_epoch(w->m[0].e), 2);
+}
+
 static void test_no_connection_is_no_attempt(void **state)
 {
     struct ew_world *w = *state;
@@ -539,6 +560,7 @@ int main(void)
         ONE(test_a_lost_request_is_sent_again),
         ONE(test_what_was_found_too_late_is_retaken),
         ONE(test_what_an_ended_session_committed_is_not_ours),
+        ONE(test_a_takeover_by_a_session_not_heard_of_is_retaken),
         ONE(test_no_connection_is_no_attempt),
         ONE(test_a_slow_server_is_hedged),
         ONE(test_a_hedge_finds_that_the_first_was_done),
