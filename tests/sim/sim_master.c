@@ -379,9 +379,7 @@ void sim_master_zk_reply(struct sim_node *n, const struct pf_zk_reply *x)
 {
     struct pf_quorum_event ev = {.type = PF_QUORUM_EV_REPLY, .reply = x};
 
-    if (x->code != PF_ZK_OK) {
-        sim_log(n->s, "%s zk reply %" PRIx64 " %s", n->name, x->id, pf_zk_code_str(x->code));
-    }
+    sim_log(n->s, "%s zk reply %u %" PRIx64 " %s", n->name, x->session, x->id, pf_zk_code_str(x->code));
     quorum_step(of(n), &ev);
     sim_settle(n);
 }

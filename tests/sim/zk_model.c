@@ -384,11 +384,34 @@ void zkm_never(struct zkm *z, const struct zkm_job *job)
     zkm_request_put(job->request);
 }
 
+/* The client asks over a connection of which it has not heard yet that it is gone (its process was
+ * stopped, perhaps, and there is a new one already): the answer stands before that news. */
+static bool submit_to_lost(struct zkm *z, struct zkm_client *c, struct zkm_request *r)
+{
+    for (uint32_t i = 0; i < c->n_out; i++) {
+        if (c->out[i].type != ZKM_SESSION) {
+            continue;
+        }
+        (void)tell_reply(z, c, r,
+                         c->out[i].state == PF_ZK_CONNECTING ? PF_ZK_UNKNOWN : PF_ZK_NOT_SENT);
+        struct zkm_out reply = c->out[c->n_out - 1];
+
+        reply.at_us = c->out[i].at_us;
+        memmove(&c->out[i + 1], &c->out[i], (c->n_out - 1 - i) * sizeof *c->out);
+        c->out[i] = reply;
+        return true;
+    }
+    return false;
+}
+
 void zkm_submit(struct zkm *z, uint32_t client, const struct pf_zk_request *request)
 {
     struct zkm_client *c = &z->client[client];
     struct zkm_request *r = request_new(z, request);
 
+    if (submit_to_lost(z, c, r)) {
+        return;
+    }
     if (c->server < 0) {
         (void)tell_reply(z, c, r, PF_ZK_NOT_SENT);
         return;
