@@ -3,6 +3,7 @@
 #include "master/core/agents.h"
 
 #include "common/base/alloc.h"
+#include "master/core/frameworks.h"
 #include "master/core/offers.h"
 #include "master/core/out.h"
 #include "master/core/removals.h"
@@ -198,6 +199,7 @@ static void tell_failures(struct pf_master *m, const struct m_agent *a)
 void pf_m_agent_deadline(struct pf_master *m, struct m_agent *a)
 {
     struct m_task *next;
+    bool was_awaited = m_agent_is_awaited(a);
 
     if (!pf_m_removal_take(m, a)) {
         a->is_given_up = false; /* what was heard then is old when its time comes */
@@ -215,6 +217,9 @@ void pf_m_agent_deadline(struct pf_master *m, struct m_agent *a)
     if (a->al) {
         pf_al_agent_remove(m->al, a->al);
         a->al = NULL;
+    }
+    if (was_awaited && m->n_awaited == 0) {
+        pf_m_frameworks_all_back(m);
     }
 }
 

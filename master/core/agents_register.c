@@ -328,6 +328,7 @@ static void register_finish(struct pf_master *m, struct m_agent *a)
     struct m_task *next;
     struct m_link *l;
     struct pf_fb_builder *b;
+    bool was_awaited = m_agent_is_awaited(a);
 
     for (struct m_task *t = TAILQ_FIRST(&a->tasks); t && a->is_listing; t = next) {
         next = TAILQ_NEXT(t, of_agent);
@@ -364,6 +365,9 @@ static void register_finish(struct pf_master *m, struct m_agent *a)
         }
     }
     pf_al_agent_set_open(m->al, a->al, true);
+    if (was_awaited && m->n_awaited == 0) {
+        pf_m_frameworks_all_back(m);
+    }
 }
 
 void pf_m_on_agent_tasks(struct pf_master *m, struct m_peer *p, struct Envelope e)

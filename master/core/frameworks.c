@@ -147,8 +147,17 @@ void pf_m_framework_deadline(struct pf_master *m, struct m_framework *f)
 void pf_m_framework_maybe_done(struct pf_master *m, struct m_framework *f)
 {
     if (f->sm.state == M_FRAMEWORK_DISCONNECTED && f->is_durable && f->tasks.len == 0 &&
-        f->ended.n_live > 0) {
+        f->ended.n_live > 0 && m->n_awaited == 0) {
         pf_m_framework_remove(m, f, "all_tasks_ended", NULL);
+    }
+}
+
+void pf_m_frameworks_all_back(struct pf_master *m)
+{
+    struct pf_order_cursor c = {0};
+
+    for (struct m_framework *f; (f = pf_order_next(&m->framework_order, &c));) {
+        pf_m_framework_maybe_done(m, f);
     }
 }
 

@@ -29,6 +29,8 @@ void pf_m_framework_remove(struct pf_master *m, struct m_framework *f, const cha
                            const char *error);
 /* A detached framework whose tasks are all over has nothing left to wait for. */
 void pf_m_framework_maybe_done(struct pf_master *m, struct m_framework *f);
+/* The tasks of the last agent that was awaited are known, or given up. */
+void pf_m_frameworks_all_back(struct pf_master *m);
 void pf_m_frameworks_fini(struct pf_master *m);
 
 /* framework_info.c: what a FrameworkInfo says, checked. */

@@ -184,6 +184,54 @@ static void test_recovered_agent_returns_silently(void **state)
     mw_expect_nothing(w, FW);
 }
 
+/* A durable framework's link breaks after a takeover, when the only task known of it is over:
+ * others may run on an agent that is not back, so it is not done before that is known. */
+static void durable_framework_waits(struct mw *w, const char *other_state)
+{
+    mw_standby(w);
+    mw_row(w, RegistryTable_AGENTS, MW_A1, "{'info':{'hostname':'h','id':{'value':'" MW_A1 "'}}}");
+    mw_row(w, RegistryTable_AGENTS, MW_A2, "{'info':{'hostname':'g','id':{'value':'" MW_A2 "'}}}");
+    mw_row(w, RegistryTable_FRAMEWORKS, "f1",
+           "{'info':{'user':'u','name':'n','id':{'value':'f1'},'failover_timeout':3600," AWARE
+           "},'failover_ms':3600000,'generation':1}");
+    mw_elect(w, true);
+    subscribe_as(w, FW, "f1", "one", ",'suppressed_roles':['*']");
+    begin_list(w, AGENT);
+    end_list(w, AGENT, "f1", AWARE, "TASK_RUNNING");
+    mw_update(w, AGENT, "f1", "t1", "TASK_FINISHED", 1);
+    mw_acknowledge(w, FW, MW_A1, "t1", 1);
+    mw_drop_trace(w);
+    mw_down(w, FW);
+    mw_expect_trace(w, "framework f1 active->disconnected link\n");
+    mw_up(w, AGENT2, "AGENT", true, "'id':'" MW_A2 "'");
+    mw_send(w, AGENT2,
+            "'request_id':1,'body':{'AgentRegister':{'info':{'hostname':'g','id':{'value':'" MW_A2
+            "'},'resources':[%s]},'runs_as_root':true}}",
+            mw_res(w, "cpus:4;mem:1024"));
+    mw_drop_trace(w);
+    mw_send(w, AGENT2,
+            "'body':{'AgentTasks':{'frameworks':[{'framework_id':'f1','info':{'user':'u','name':"
+            "'n'," AWARE "}}],'tasks':[{'name':'t','task_id':{'value':'t2'},'framework_id':"
+            "{'value':'f1'},'agent_id':{'value':'" MW_A2 "'},'state':'%s','resources':[%s],"
+            "'launch_uuid':'%s'}],'last':true}}",
+            other_state, mw_res(w, "cpus:1;mem:24"), mw_uuid(w, 8));
+}
+
+static void test_durable_framework_is_not_done_before_all_are_back(void **state)
+{
+    struct mw *w = *state;
+
+    durable_framework_waits(w, "TASK_RUNNING");
+    mw_pass(w, 50000);
+    mw_ask(w, OP, "GET_FRAMEWORKS", "%s", "");
+    assert_null(strstr(mw_next(w, OP), "\"completed_frameworks\":[{"));
+    mw_update(w, AGENT2, "f1", "t2", "TASK_FINISHED", 2);
+    mw_ask(w, OP, "ACKNOWLEDGE_TASK", "'acknowledge_task':{'framework_id':'f1','task_id':'t2'}");
+    mw_drop(w, OP);
+    mw_ask(w, OP, "GET_FRAMEWORKS", "%s", "");
+    mw_expect(w, OP, "'completed_frameworks':[{", NULL);
+}
+
 /* --- timers --- */
 
 /* Recovery begins with the election, not with the row; a framework gets 30 s at least. */
@@ -417,6 +465,7 @@ int main(void)
         T(test_reconcile_after_takeover_waits_for_the_agent),
         T(test_unreachable_agent_returns_to_the_next_master),
         T(test_recovered_agent_returns_silently),
+        T(test_durable_framework_is_not_done_before_all_are_back),
         T(test_timers_begin_at_the_election),
         T(test_safety_limit_keeps_agents_recovered),
         T(test_safety_limit_of_none),
