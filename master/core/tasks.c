@@ -115,7 +115,16 @@ static int read_task_resources(const struct m_framework *f, struct Task x, struc
     return rc;
 }
 
-/* The latest status that came along, if its acknowledgement is wanted. */
+/* The status that came along is the last of the task's stream. Only the first of it can be told and
+ * acknowledged now; where they differ, the agent sends the first when it is registered. */
+static bool is_head_of_stream(struct Task x, struct TaskStatus last)
+{
+    struct pf_bytes head = Task_status_update_uuid(x), uuid = TaskStatus_uuid(last);
+
+    return uuid.len > 0 &&
+           (head.len == 0 || (head.len == uuid.len && memcmp(head.at, uuid.at, uuid.len) == 0));
+}
+
 static void learn_status(struct pf_master *m, struct m_task *t, struct Task x)
 {
     uint32_t n = Task_statuses__len(x);
@@ -125,7 +134,7 @@ static void learn_status(struct pf_master *m, struct m_task *t, struct Task x)
         struct TaskStatus last = Task_statuses__at(x, n - 1);
 
         pf_m_blob_set(&t->status, pf_msg_bytes(TaskStatus__finish(b, TaskStatus__copy(b, last))));
-        t->is_pending = TaskStatus_uuid(last).len > 0;
+        t->is_pending = is_head_of_stream(x, last);
     }
     t->update_state = Task__has_status_update_state(x) ? Task_status_update_state(x) : t->state;
     t->started_ms = Task_started_ms(x);

@@ -184,6 +184,37 @@ static void test_recovered_agent_returns_silently(void **state)
     mw_expect_nothing(w, FW);
 }
 
+/* The agent tells how the task ended, and that its start was not acknowledged yet: the framework
+ * hears of both in their order, although it subscribes before the agent has said the first again.
+ */
+static void test_learnt_updates_keep_their_order(void **state)
+{
+    struct mw *w = *state;
+
+    mw_standby(w);
+    mw_row(w, RegistryTable_AGENTS, MW_A1, "{'info':{'hostname':'h','id':{'value':'" MW_A1 "'}}}");
+    mw_elect(w, true);
+    begin_list(w, AGENT);
+    mw_send(w, AGENT,
+            "'body':{'AgentTasks':{'frameworks':[{'framework_id':'f1','info':{'user':'u','name':"
+            "'n'," AWARE "}}],'tasks':[{'name':'t','task_id':{'value':'t1'},'framework_id':"
+            "{'value':'f1'},'agent_id':{'value':'" MW_A1 "'},'state':'TASK_FINISHED','resources':"
+            "[%s],'launch_uuid':'%s','status_update_state':'TASK_RUNNING','status_update_uuid':"
+            "'%s','statuses':[{'task_id':{'value':'t1'},'agent_id':{'value':'" MW_A1
+            "'},'state':'TASK_FINISHED','uuid':'%s'}]}],'last':true}}",
+            mw_res(w, "cpus:1;mem:24"), mw_uuid(w, 9), mw_uuid(w, 1), mw_uuid(w, 2));
+    mw_expect(w, AGENT, "AgentRegistered", NULL);
+    subscribe_as(w, FW, "f1", "one", ",'suppressed_roles':['*']");
+    mw_expect(w, FW, "SUBSCRIBED", NULL);
+    mw_expect_nothing(w, FW);
+    mw_update(w, AGENT, "f1", "t1", "TASK_RUNNING", 1);
+    mw_expect(w, FW, "TASK_RUNNING", mw_uuid(w, 1), NULL);
+    mw_acknowledge(w, FW, MW_A1, "t1", 1);
+    mw_expect(w, AGENT, "AgentAcknowledge", mw_uuid(w, 1), NULL);
+    mw_update(w, AGENT, "f1", "t1", "TASK_FINISHED", 2);
+    mw_expect(w, FW, "TASK_FINISHED", mw_uuid(w, 2), NULL);
+}
+
 /* A durable framework's link breaks after a takeover, when the only task known of it is over:
  * others may run on an agent that is not back, so it is not done before that is known. */
 static void durable_framework_waits(struct mw *w, const char *other_state)
@@ -465,6 +496,7 @@ int main(void)
         T(test_reconcile_after_takeover_waits_for_the_agent),
         T(test_unreachable_agent_returns_to_the_next_master),
         T(test_recovered_agent_returns_silently),
+        T(test_learnt_updates_keep_their_order),
         T(test_durable_framework_is_not_done_before_all_are_back),
         T(test_timers_begin_at_the_election),
         T(test_safety_limit_keeps_agents_recovered),
