@@ -229,6 +229,7 @@ struct elect_epoch_node {
     struct pf_uuid incarnation;
     uint64_t epoch;
     char cluster[64];
+    char exported_to[128]; /* "": it is here */
 };
 const char *elect_epoch_parse(struct pf_bytes node, struct elect_epoch_node *out);
 const char *elect_leader_parse(struct pf_bytes node, struct elect_leader *out);

@@ -78,6 +78,10 @@ const char *elect_epoch_parse(struct pf_bytes node, struct elect_epoch_node *out
     if (out->epoch > ELECT_EPOCH_MAX) {
         return "its epoch is out of range";
     }
+    keep_cut(out->exported_to, sizeof out->exported_to, ZkEpoch_exported_to(x));
+    if (out->exported_to[0] == '\0' && ZkEpoch_exported_to(x).len > 0) {
+        return "where it was exported to is not printable";
+    }
     return keep_all(out->cluster, sizeof out->cluster, ZkEpoch_cluster(x))
                ? NULL
                : "its cluster name is too long or not printable";

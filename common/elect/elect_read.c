@@ -210,6 +210,11 @@ static bool epoch_is_right(struct pf_elect *e, const struct elect_epoch_node *n)
                           "the registry in ZooKeeper is an older one (/epoch is %llu, we know "
                           "%llu): restore the newer, or restart all masters to obey it",
                           (unsigned long long)n->epoch, (unsigned long long)e->epoch);
+    } else if (n->exported_to[0] != '\0') {
+        elect_set_trouble(e, TROUBLE_EPOCH,
+                          "the registry left ZooKeeper for %s: start the master that is alone "
+                          "there, or bring it back with --import-registry",
+                          n->exported_to);
     } else {
         return true;
     }

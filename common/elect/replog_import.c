@@ -37,8 +37,8 @@ struct pf_replog_import {
     uint32_t *part_from;
     uint32_t item; /* of the tree, or of the parts */
     struct log_base base;
-    struct pf_uuid incarnation;
-    uint64_t epoch;
+    struct log_head head;
+    struct pf_replog_import_options o;
     char *cluster;
     bool was_lost; /* the answer to the publishing */
     uint32_t n_verified;
@@ -62,13 +62,18 @@ struct pf_replog_import *pf_replog_import_create(struct pf_replica *rows,
     pf_rng_seed(&rng, o->seed);
     pf_sm_init(&i->sm, &import_table, IMPORT_TREE, "", "new", NULL);
     i->cut = pf_replica_cut(rows);
-    i->incarnation = o->incarnation;
-    i->epoch = o->epoch + 1;
+    i->o = *o;
+    i->o.cluster = NULL;
+    if (o->has_head) { /* number and version of the head stay equal */
+        i->head.number = (uint64_t)o->head_version + 1;
+        i->head.uuid = pf_uuid_random(&rng);
+        i->base.number = i->head.number;
+    }
     i->cluster = pf_strdup(o->cluster);
     i->base.format = o->format;
     i->base.n_rows = pf_replica_cut_len(i->cut);
     i->part_from = log_parts_plan(i->cut, &i->base.n_parts);
-    log_snap_name(i->base.snapshot, 0, pf_uuid_random(&rng));
+    log_snap_name(i->base.snapshot, i->base.number, pf_uuid_random(&rng));
     for (uint32_t k = 0; k < PF_ARRAY_LEN(i->builder); k++) {
         pf_fb_builder_init(&i->builder[k], NULL);
     }
@@ -110,19 +115,29 @@ static void build_part(struct pf_replog_import *i)
         log_part_put(&i->builder[0], part, i->cut, i->part_from[part], i->part_from[part + 1]);
 }
 
+static struct pf_zk_op put_op(const char *path, struct pf_bytes data, bool is_there,
+                              int32_t version)
+{
+    return (struct pf_zk_op){.type = is_there ? PF_ZK_SET : PF_ZK_CREATE,
+                             .path = pf_str(path),
+                             .data = data,
+                             .version = version};
+}
+
 static void build_publish(struct pf_replog_import *i)
 {
     struct pf_fb_builder *b = &i->builder[0];
-    struct ZkEpoch__args epoch = {.epoch = i->epoch, .cluster = pf_str(i->cluster)};
+    const struct pf_replog_import_options *o = &i->o;
+    struct ZkEpoch__args epoch = {.epoch = o->epoch + 1, .cluster = pf_str(i->cluster)};
 
-    epoch.incarnation = (struct pf_bytes){i->incarnation.b, sizeof i->incarnation.b};
+    epoch.incarnation = (struct pf_bytes){o->incarnation.b, sizeof o->incarnation.b};
     pf_fb_builder_reset(b);
-    i->op[0] = (struct pf_zk_op){.type = PF_ZK_CREATE, .path = PF_STR("/epoch")};
-    i->op[0].data = pf_msg_bytes(ZkEpoch__finish(b, ZkEpoch__put(b, &epoch)));
-    i->op[1] = (struct pf_zk_op){.type = PF_ZK_CREATE, .path = PF_STR("/registry/base")};
-    i->op[1].data = log_base_put(&i->builder[1], &i->base);
-    i->op[2] = (struct pf_zk_op){.type = PF_ZK_CREATE, .path = PF_STR("/registry/head")};
-    i->op[2].data = log_head_put(&i->builder[2], &(struct log_head){0});
+    i->op[0] = put_op("/epoch", pf_msg_bytes(ZkEpoch__finish(b, ZkEpoch__put(b, &epoch))),
+                      o->has_epoch, o->epoch_version);
+    /* fenced by /epoch */
+    i->op[1] = put_op("/registry/base", log_base_put(&i->builder[1], &i->base), o->has_base, -1);
+    i->op[2] = put_op("/registry/head", log_head_put(&i->builder[2], &i->head), o->has_head,
+                      o->head_version);
 }
 
 const struct pf_zk_request *pf_replog_import_request(struct pf_replog_import *i)
@@ -151,9 +166,8 @@ static int import_failed(struct pf_replog_import *i, const struct pf_zk_reply *r
                          struct pf_err *err)
 {
     struct pf_str path = i->op[r->failed_op < i->request.n_ops ? r->failed_op : 0].path;
-    int rc = r->code == PF_ZK_NODE_EXISTS ? PF_EEXIST
-             : r->code == PF_ZK_NO_AUTH   ? PF_EACCESS
-                                          : PF_EIO;
+    bool is_other = r->code == PF_ZK_NODE_EXISTS || r->code == PF_ZK_BAD_VERSION;
+    int rc = is_other ? PF_EEXIST : r->code == PF_ZK_NO_AUTH ? PF_EACCESS : PF_EIO;
 
     import_move(i, IMPORT_FAILED, pf_zk_code_str(r->code));
     return pf_err_set(err, rc, "ZooKeeper: %.*s: %s", PF_STR_ARG(path), pf_zk_code_str(r->code));
@@ -184,7 +198,7 @@ static int published(struct pf_replog_import *i, const struct pf_zk_reply *r, st
         import_move(i, IMPORT_DONE, "published");
         return 0;
     }
-    if (r->code == PF_ZK_NODE_EXISTS && i->was_lost) {
+    if ((r->code == PF_ZK_NODE_EXISTS || r->code == PF_ZK_BAD_VERSION) && i->was_lost) {
         import_move(i, IMPORT_VERIFY, "by us, or by somebody else");
         return 0;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Publishes rows as the registry of an empty path: the parts of a snapshot first, then fence, base
- * and head by one multi, so that there is nothing or everything. Pure: the caller sends the
+/* Publishes rows as the registry of an empty path, or over one that nobody may lead: the parts of a
+ * snapshot first, then fence, base and head by one multi, so that there is nothing or everything,
+ * the old or the new. Pure: the caller sends the
  * requests one at a time and tells the answers. */
 #ifndef PF_COMMON_ELECT_REPLOG_IMPORT_H
 #define PF_COMMON_ELECT_REPLOG_IMPORT_H
@@ -18,6 +19,10 @@ struct pf_replog_import_options {
     uint64_t epoch;      /* of the registry that is imported: /epoch is made with epoch + 1 */
     const char *cluster; /* copied */
     uint32_t format;     /* of the rows */
+    /* What stands there already and is replaced if it is still that: the version of /epoch, that of
+     * /registry/head (the new log goes on behind it) and whether there is a /registry/base. */
+    bool has_epoch, has_head, has_base;
+    int32_t epoch_version, head_version;
 };
 
 /* `rows` must live until destroy, and no other cut of it be open. */

@@ -5,6 +5,7 @@
 
 #include "common/elect/elect_internal.h"
 #include "common/elect/zk_op.h"
+#include "schemas/quorum.h"
 #include "tests/support/elect_world.h"
 #include "tests/support/test.h"
 
@@ -380,6 +381,58 @@ static void test_another_or_older_registry_is_not_obeyed(void **state)
     assert_false(strcmp(pf_elect_leader(w->m[0].e), OTHER) == 0);
 }
 
+static void put_exported(struct ew_world *w, uint64_t epoch, const char *exported_to)
+{
+    struct pf_fb_builder b;
+    uint8_t uuid[16] = {1};
+    struct ZkEpoch__args a = {.incarnation = {uuid, sizeof uuid},
+                              .epoch = epoch,
+                              .cluster = PF_STR("c"),
+                              .exported_to = pf_str(exported_to)};
+
+    pf_fb_builder_init(&b, NULL);
+    struct pf_bytes node = pf_msg_bytes(ZkEpoch__finish(&b, ZkEpoch__put(&b, &a)));
+
+    if (ew_node(w, "/epoch") != NULL) {
+        ew_set(w, "/epoch", node.at, node.len);
+    } else {
+        ew_put(w, "/epoch", node.at, node.len, 0);
+    }
+    pf_fb_builder_fini(&b);
+}
+
+/* An exported registry is led by nobody here, whether it was known or not, until it comes back. */
+static void test_an_exported_registry_is_not_led(void **state)
+{
+    struct ew_world *w = *state;
+    char path[200];
+
+    put_exported(w, 5, "host1:/var/lib/proffer/master");
+    ew_start(w);
+    ASSERT_TROUBLE(w, 0, "the registry left ZooKeeper for host1:/var/lib/proffer/master: start");
+    ASSERT_TROUBLE(w, 0, "--import-registry");
+    ew_advance(w, 120000);
+    assert_int_equal(ew_leader(w), -1);
+    assert_null(ew_node(w, "/leader"));
+    put_exported(w, 6, "");
+    ew_advance(w, 31000);
+    ASSERT_WELL(w, 0);
+    assert_int_equal(ew_leader(w), 0);
+    put_exported(w, 8, "host2:/x");
+    ew_advance(w, 31000);
+    assert_int_equal(ew_leader(w), -1);
+    ASSERT_TROUBLE(w, 0, "for host2:/x: start");
+    memset(path, 'p', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    put_exported(w, 9, path); /* cut, but not forgotten */
+    ew_advance(w, 31000);
+    ASSERT_TROUBLE(w, 0, "the registry left ZooKeeper for ppp");
+    put_exported(w, 9, "a\nb");
+    ew_advance(w, 31000);
+    ASSERT_TROUBLE(w, 0, "not printable");
+    assert_int_equal(ew_leader(w), -1);
+}
+
 /* --- /leader and /masters --------------------------------------------------------------------- */
 
 static void test_a_foreign_leader_node_is_told_and_left_alone(void **state)
@@ -581,6 +634,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_wiped_zookeeper_is_not_obeyed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_or_older_registry_is_not_obeyed, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_an_exported_registry_is_not_led, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_foreign_leader_node_is_told_and_left_alone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_bad_master_nodes_are_ignored_and_told_once, setup,

@@ -462,6 +462,50 @@ static void test_import_can_be_broken_off(void **state)
     }
 }
 
+/* Over a registry that nobody may lead, whichever answer is lost: its log goes on behind it. */
+static void test_import_replaces_what_stands(void **state)
+{
+    uint32_t n_all = 1, n;
+
+    (void)state;
+    for (uint32_t at = 0; at <= n_all; at++) {
+        for (uint32_t is_after = 0; is_after < 2; is_after++) {
+            struct rw *w = rw_create(22, 0, 0);
+            uint32_t m = rw_add(w);
+
+            rw_run(w);
+            assert_true(rw_lead(w, m, 0));
+            for (uint32_t k = 0; k < 5; k++) {
+                assert_true(rw_submit(w, m, 2, 100));
+                rw_run(w);
+            }
+            rw_kill(w, m, RW_DO);
+            struct pf_replica *r = rows(500, 300);
+            struct pf_replog_import_options o = {
+                .seed = 5, .epoch = 41, .cluster = "c1", .format = 1};
+
+            o.incarnation.b[3] = 7;
+            o.has_epoch = o.has_head = o.has_base = true;
+            o.epoch_version = zk_tree_find(&w->tree, "/epoch")->version;
+            o.head_version = zk_tree_find(&w->tree, "/registry/head")->version;
+            assert_int_equal(o.head_version, 5);
+            struct pf_replog_import *i = pf_replog_import_create(r, &o);
+
+            assert_int_equal(run_import(i, &w->tree, at, is_after == 1, &n), 0);
+            n_all = at == 0 ? n : n_all;
+            pf_replog_import_destroy(i);
+            assert_int_equal(zk_tree_find(&w->tree, "/registry/head")->version, 6);
+            w->head = 6;
+            expect_imported(w, r);
+            i = pf_replog_import_create(r, &o); /* it stands no more as it did */
+            assert_int_equal(run_import(i, &w->tree, 0, false, &n), PF_EEXIST);
+            pf_replog_import_destroy(i);
+            rw_destroy(w);
+        }
+    }
+    assert_int_equal(n_all, 7);
+}
+
 static void test_import_refuses_what_is_not_empty(void **state)
 {
     static const char *const there[] = {"/epoch", "/registry/base", "/registry/head"};
@@ -522,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_with_no_rows),
         cmocka_unit_test(test_import_publishes_all_or_nothing),
         cmocka_unit_test(test_import_can_be_broken_off),
+        cmocka_unit_test(test_import_replaces_what_stands),
         cmocka_unit_test(test_import_refuses_what_is_not_empty),
         cmocka_unit_test(test_import_tells_what_was_refused),
     };
