@@ -8,6 +8,7 @@
 #include "common/elect/elect_internal.h"
 
 #define BIT(state) (1u << (state))
+#define REFUSAL    "ZooKeeper refuses our user or password"
 
 static const struct pf_sm_state session_states[] = {
     [PF_ZK_CONNECTING] = {"connecting", PF_SM_INITIAL,
@@ -121,6 +122,18 @@ void elect_clear_trouble(struct pf_elect *e, enum elect_trouble t)
     e->trouble[t][0] = '\0';
 }
 
+/* One outage is said once; but a refusal, and the first reason that is known, are news. */
+static bool outage_is_said(const struct pf_elect *e)
+{
+    const char *said = e->said[TROUBLE_REACH], *now = e->trouble[TROUBLE_REACH];
+    bool is_refusal = strncmp(now, REFUSAL, strlen(REFUSAL)) == 0;
+
+    if (said[0] == '\0' || strncmp(said, REFUSAL, strlen(REFUSAL)) == 0) {
+        return said[0] != '\0';
+    }
+    return !is_refusal && (strstr(said, "): ") != NULL || strstr(now, "): ") == NULL);
+}
+
 /* Texts come and go with every attempt; each is said once, until all is well. */
 static void tell_trouble(struct pf_elect *e)
 {
@@ -129,7 +142,7 @@ static void tell_trouble(struct pf_elect *e)
             continue; /* said when it came */
         }
         bool is_said =
-            t == TROUBLE_REACH ? e->said[t][0] != '\0' : strcmp(e->said[t], e->trouble[t]) == 0;
+            t == TROUBLE_REACH ? outage_is_said(e) : strcmp(e->said[t], e->trouble[t]) == 0;
 
         if (!is_said) {
             memcpy(e->said[t], e->trouble[t], sizeof e->said[t]);
@@ -181,8 +194,7 @@ static void reach_trouble(struct pf_elect *e)
         }
     }
     if (elect_is(&s->sm, PF_ZK_AUTH_FAILED)) {
-        elect_set_trouble(e, TROUBLE_REACH, "ZooKeeper refuses our user or password%s%s",
-                          e->why[0] != '\0' ? ": " : "", e->why);
+        elect_set_trouble(e, TROUBLE_REACH, REFUSAL "%s%s", e->why[0] != '\0' ? ": " : "", e->why);
     } else {
         elect_set_trouble(e, TROUBLE_REACH, "cannot reach ZooKeeper (%s)%s%s",
                           pf_zk_state_str((enum pf_zk_state)s->sm.state),
@@ -226,9 +238,8 @@ static void on_session(struct pf_elect *e, const struct pf_elect_event *ev)
     PF_ASSERT(n->session < PF_ZK_SESSIONS);
     struct elect_session *s = &e->session[n->session];
 
-    if (n->session == 0 && len > 0) {
-        memcpy(e->why, n->why.at, len);
-        e->why[len] = '\0';
+    if (n->session == 0 && (len > 0 || n->state == PF_ZK_CONNECTED)) {
+        (void)snprintf(e->why, sizeof e->why, "%.*s", (int)len, len > 0 ? n->why.at : "");
     }
     session_move(e, n->session, n->state);
     switch (n->state) {

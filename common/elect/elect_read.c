@@ -451,6 +451,7 @@ static void peer_read(struct pf_elect *e, struct elect_peer *p, struct pf_bytes 
 
     if (wrong != NULL) {
         elect_say_once(e, "/masters/%s in ZooKeeper is ignored: %s", p->m.instance, wrong);
+        e->place_dirty = e->place_dirty || strcmp(p->m.instance, e->instance) == 0; /* mended */
         if (p->is_known) {
             p->is_known = false;
             elect_view_changed(e);

@@ -18,7 +18,7 @@ enum {
     LOG_HINT_MS = 100,       /* the watch fired: what was committed is being streamed meanwhile */
     LOG_PAUSE_MS = 100,      /* a session that lost its connection, until it says so */
     LOG_RETRY_MS = 1000,     /* what failed for good is tried again; doubles */
-    LOG_RETRY_MAX_MS = 30000,
+    LOG_RETRY_MAX_MS = 5000,
     LOG_NODE_MAX = 1000 << 10, /* the servers refuse 1 MiB */
     LOG_TEXT = 320,
 };

@@ -91,6 +91,29 @@ static void test_every_other_edge_aborts(void **state)
 
 /* --- sessions --------------------------------------------------------------------------------- */
 
+static void session_is(struct ew_world *w, enum pf_zk_state state, const char *why)
+{
+    struct pf_elect_event ev = {.type = PF_ELECT_SESSION};
+
+    ev.session.state = state;
+    ev.session.why = pf_str(why);
+    ew_step(w, 0, ev);
+}
+
+/* An outage is said once, but not instead of its reason, nor of a refusal. */
+static void test_reasons_of_an_outage_are_said(void **state)
+{
+    struct ew_world *w = *state;
+
+    session_is(w, PF_ZK_CONNECTING, "");
+    session_is(w, PF_ZK_CONNECTING, "no answer");
+    session_is(w, PF_ZK_CONNECTING, "something else");
+    session_is(w, PF_ZK_AUTH_FAILED, "wrong password");
+    assert_true(ew_said(w, 0, "cannot reach ZooKeeper (connecting): no answer"));
+    assert_false(ew_said(w, 0, "something else"));
+    assert_true(ew_said(w, 0, "ZooKeeper refuses our user or password: wrong password"));
+}
+
 static void test_sessions_go_along_every_edge(void **state)
 {
     struct ew_world *w = *state;
@@ -618,6 +641,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_other_edge_aborts),
         cmocka_unit_test_setup_teardown(test_sessions_go_along_every_edge, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reasons_of_an_outage_are_said, setup, teardown),
         cmocka_unit_test_setup_teardown(test_absent_zookeeper_is_told_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_password_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_master_makes_all_and_leads, setup, teardown),
