@@ -257,6 +257,7 @@ void driver_send_reconcile(struct pf_driver *d, const struct driver_question *q,
             .agent_id = put_agent_id(b, q[i].agent_id),
         };
 
+        driver_task_is_asked(d, q[i].task_id);
         ref[i] = Scheduler_Call_Reconcile_Task__put(b, &one);
     }
     call.reconcile = Scheduler_Call_Reconcile__put(

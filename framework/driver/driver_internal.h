@@ -93,6 +93,9 @@ struct driver_task {
     bool never_started;          /* ended by our own word */
     uint64_t launched_in;        /* stats.subscriptions when its ACCEPT left */
     bool is_asked;               /* not heard of in this subscription: we ask until we hear */
+    uint64_t asked_in;           /* stats.subscriptions when it was last asked about */
+    uint32_t n_asked;            /* questions in that subscription, by us or the owner */
+    uint32_t n_stale;            /* ... about earlier launches of the id: answers may come yet */
     uint32_t n_questions;        /* of ours in this subscription: answers without news not told */
     bool has_uuid, is_acked;     /* of the last status told that had one */
     bool is_killing;             /* `kill` is repeated in every subscription */
@@ -118,6 +121,8 @@ void driver_tasks_resume(struct pf_driver *d, struct pf_turn *t);
 /* Asks again about those without an answer: the master gives none while an agent is not back. */
 void driver_tasks_due(struct pf_driver *d, struct pf_turn *t);
 void driver_tasks_fini(struct pf_driver *d);
+/* A question about the task leaves now. */
+void driver_task_is_asked(struct pf_driver *d, struct pf_str id);
 
 /* --- calls --- */
 

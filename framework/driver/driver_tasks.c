@@ -82,14 +82,17 @@ static void task_set_agent(struct driver_task *task, struct pf_str agent_id)
 bool driver_task_launch(struct pf_driver *d, struct pf_str id, struct pf_str agent_id)
 {
     struct driver_task *task = driver_task_find(d, id);
+    uint32_t n_stale = 0;
 
     if (task && !task->is_ended && !task->is_question) {
         return false;
     }
     if (task) {
+        n_stale = task->asked_in == d->stats.subscriptions ? task->n_asked : 0;
         task_forget(d, task);
     }
     task = task_add(d, id);
+    task->n_stale = n_stale;
     task->launched_in = d->stats.subscriptions;
     task_set_agent(task, agent_id);
     return true;
@@ -146,6 +149,24 @@ static void task_heard_of(struct pf_driver *d, struct driver_task *task, bool is
     task->is_asked = false;
 }
 
+static void ask_soon(struct pf_driver *d)
+{
+    if (d->ask_ms == INT64_MAX) {
+        d->ask_pause_ms = DRIVER_ASK_MIN_MS;
+        d->ask_ms = driver_later(d, d->ask_pause_ms);
+    }
+}
+
+void driver_task_is_asked(struct pf_driver *d, struct pf_str id)
+{
+    struct driver_task *task = driver_task_find(d, id);
+
+    if (task) {
+        task->n_asked = task->asked_in == d->stats.subscriptions ? task->n_asked + 1 : 1;
+        task->asked_in = d->stats.subscriptions;
+    }
+}
+
 /* An answer to our own question that says what we know. */
 static bool update_is_no_news(struct driver_task *task, struct TaskStatus s)
 {
@@ -165,14 +186,23 @@ static bool update_is_unknown(struct TaskStatus s)
 }
 
 /* The answer to a question from before this launch of the id: a master that was asked after the
- * ACCEPT, on the same link, knows it. */
-static bool update_is_of_earlier_launch(const struct pf_driver *d, const struct driver_task *task,
+ * ACCEPT, on the same link, knows it. It may as well be its word that the launch did not arrive,
+ * which looks the same: so it is asked about the launch. */
+static bool update_is_of_earlier_launch(struct pf_driver *d, struct driver_task *task,
                                         struct TaskStatus s)
 {
     bool is_fresh = !task->is_ended && !task->was_heard_of && task->launched_in > 0 &&
                     task->launched_in == d->stats.subscriptions;
 
-    return update_is_unknown(s) && (is_fresh || task->never_started);
+    if (!update_is_unknown(s) || !(task->never_started || (is_fresh && task->n_stale > 0))) {
+        return false;
+    }
+    if (is_fresh && !task->never_started) {
+        task->n_stale--;
+        task->is_asked = true;
+        ask_soon(d);
+    }
+    return true;
 }
 
 /* Nothing was ever heard of the launch, and the master, asked after the agent was back, does not
@@ -388,9 +418,8 @@ void driver_reconcile(struct pf_driver *d, const struct pf_driver_event *ev, str
             n = 0;
         }
     }
-    if (is_subscribed && d->n_open_questions > 0 && d->ask_ms == INT64_MAX) {
-        d->ask_pause_ms = DRIVER_ASK_MIN_MS;
-        d->ask_ms = driver_later(d, d->ask_pause_ms);
+    if (is_subscribed && d->n_open_questions > 0) {
+        ask_soon(d);
     }
 }
 

@@ -116,6 +116,17 @@ static void test_driver_reconciles_open_launches_after_a_break(void **state)
     drv_expect(f, "update t1 TASK_RUNNING\n"); /* not asked by us any more */
 }
 
+/* The agent comes back without a launch that was on its way, while the subscription stands: the
+ * master says so unasked, and the owner hears of it. */
+static void test_driver_tells_a_launch_that_did_not_arrive(void **state)
+{
+    struct drv *f = *state;
+
+    given_launched(f);
+    drv_hear_update(f, "t1", "TASK_LOST", ",\"reason\":\"REASON_RECONCILIATION\"");
+    drv_expect(f, "update t1 TASK_LOST\n");
+}
+
 /* The master says nothing of a task while its agent is not back: it is asked again, less and less
  * often, until there is an answer. */
 static void test_driver_asks_until_there_is_an_answer(void **state)
@@ -377,6 +388,7 @@ int main(void)
         T(test_driver_tells_dropped_to_partition_aware_frameworks),
         T(test_driver_refuses_a_task_id_in_use),
         T(test_driver_reconciles_open_launches_after_a_break),
+        T(test_driver_tells_a_launch_that_did_not_arrive),
         T(test_driver_asks_until_there_is_an_answer),
         T(test_driver_states_demands_and_restates_what_is_left),
         T(test_driver_suppresses_and_revives),
