@@ -9,6 +9,7 @@
 #include "common/sys/clock.h"
 #include "common/sys/fd.h"
 #include "common/sys/file.h"
+#include "framework/cli/hosts.h"
 #include "framework/cli/ids.h"
 #include "framework/cli/local.h"
 #include "framework/cli/operate.h"
@@ -176,11 +177,15 @@ static int take_down(struct down *d)
     if (status != 0) {
         return status;
     }
+    struct pf_err err = {0};
+    if (pf_hosts_remove(d->cluster.dir, &err) != 0) {
+        return pf_cli_fail(d->cli, PF_EXIT_FAILED, err.msg,
+                           "take the cluster down as the user who started it");
+    }
     const char *state_root = pf_local_state_root(d->cli->env, &d->cli->arena);
     if (state_root != NULL) {
         pf_local_forget_last(state_root, d->cluster.dir);
     }
-    struct pf_err err = {0};
     bool purges = pf_args_has(&d->cli->args, "purge");
     if (purges && pf_remove_tree(d->cluster.dir, &err) != 0) {
         return pf_cli_fail(d->cli, PF_EXIT_FAILED, err.msg, "remove the rest by hand");

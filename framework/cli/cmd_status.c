@@ -85,7 +85,7 @@ static void count_zk(struct pf_status *s, struct LocalDaemon d, bool is_ready)
 {
     struct pf_hostport at;
     bool serves = is_ready && pf_parse_hostport(LocalDaemon_native(d), 0, &at, NULL) == 0 &&
-                  pf_zk_serves(at.port, ZK_ANSWERS_MS);
+                  pf_zk_serves(at.host, at.port, ZK_ANSWERS_MS);
     s->n_zk++;
     s->n_zk_up += serves ? 1 : 0;
     if (is_ready && !serves) {
@@ -97,6 +97,17 @@ static void count_zk(struct pf_status *s, struct LocalDaemon d, bool is_ready)
     }
 }
 
+/* Who is asked may know of nobody because of its own trouble: that is what has to be told then. */
+static bool is_any_in_trouble(const struct pf_status *s)
+{
+    for (uint32_t i = 0; i < s->n_masters_seen; i++) {
+        if (s->master[i].trouble.len > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One that runs may hang, or not reach ZooKeeper: then the others know nothing of it. */
 static void count_master(struct pf_status *s, struct LocalDaemon d, bool is_ready)
 {
@@ -104,7 +115,7 @@ static void count_master(struct pf_status *s, struct LocalDaemon d, bool is_read
     bool is_there = s->n_masters_seen == 0 || (m != NULL && !pf_str_is(m->state, "unreachable"));
     s->n_masters++;
     s->n_masters_up += is_ready && is_there ? 1 : 0;
-    if (is_ready && !is_there) {
+    if (is_ready && !is_there && !is_any_in_trouble(s)) {
         pf_status_miss(
             s,
             pf_cli_text(s->cli, "%.*s runs, but the others do not reach it",

@@ -11,6 +11,7 @@
 #include "common/sys/fd.h"
 #include "common/sys/file.h"
 #include "framework/cli/cluster.h"
+#include "framework/cli/hosts.h"
 #include "framework/cli/local.h"
 #include "framework/cli/supervisor.h"
 #include "framework/cli/table.h"
@@ -25,6 +26,35 @@ struct up {
     const char *name, *dir, *state_root;
     int tell_fd; /* to the `up` that waits; -1 in the foreground */
 };
+
+/* What drills can break the network with. */
+static int read_network(struct up *u)
+{
+    struct pf_cli *cli = u->cli;
+    u->shape.has_relays = pf_args_has(&cli->args, "relays");
+    u->shape.has_hosts = pf_args_has(&cli->args, "hosts");
+    if (u->shape.has_relays && u->shape.masters < 2) {
+        return pf_cli_usage(cli, "--relays stand between several masters",
+                            "proffer up --masters 3 --relays");
+    }
+    if (!u->shape.has_hosts) {
+        return 0;
+    }
+    if (u->shape.has_relays) {
+        return pf_cli_usage(cli, "--hosts and --relays are two ways to the same end",
+                            "say one of them: hosts lose packets, relays need no rights");
+    }
+    if (u->shape.listen != NULL || u->shape.http != NULL) {
+        return pf_cli_usage(cli, "--hosts gives every daemon an address of its own",
+                            "leave --listen and --http away");
+    }
+    if (u->shape.agents > PF_HOSTS_AGENTS_MAX) {
+        return pf_cli_usage(cli, "too many agents for --hosts",
+                            pf_cli_text(cli, "at most --agents %d, and --fake-agents besides",
+                                        PF_HOSTS_AGENTS_MAX));
+    }
+    return 0;
+}
 
 /* How many masters, and whether they need a ZooKeeper. */
 static int read_quorum(struct up *u)
@@ -45,12 +75,7 @@ static int read_quorum(struct up *u)
     }
     u->shape.masters = (uint32_t)masters;
     u->shape.zk_servers = (uint32_t)zk;
-    u->shape.has_relays = pf_args_has(&cli->args, "relays");
-    if (u->shape.has_relays && masters < 2) {
-        return pf_cli_usage(cli, "--relays stand between several masters",
-                            "proffer up --masters 3 --relays");
-    }
-    return 0;
+    return read_network(u);
 }
 
 static int read_shape(struct up *u)
@@ -366,6 +391,10 @@ static const struct pf_cli_option options[] = {
     {.name = "relays",
      .kind = PF_ARG_FLAG,
      .help = "connections go through relays, so that drills can break the network"},
+    {.name = "hosts",
+     .kind = PF_ARG_FLAG,
+     .help =
+         "each daemon on a host of its own (a network namespace), for the same end; needs root"},
     {.name = "foreground", .kind = PF_ARG_FLAG, .help = "stay; Ctrl-C takes the cluster down"},
 };
 

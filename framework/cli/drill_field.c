@@ -42,6 +42,7 @@ struct pf_drill_field {
     uint32_t n_zk;
     bool has_agents;
     char control[256]; /* of the relays; "" = there are none */
+    struct pf_drill_hosts hosts;
     char missing[160];
     struct pf_ptrs commands;
 };
@@ -59,9 +60,11 @@ static void take_daemon(struct pf_drill_field *f, struct LocalDaemon d)
     } else if (pf_str_has_prefix(name, PF_STR("zk")) && f->n_zk < PF_DRILL_ZK_MAX) {
         struct pf_drill_zk *z = &f->zk[f->n_zk++];
         *z = (struct pf_drill_zk){.pid = LocalDaemon_pid(d)};
-        (void)snprintf(z->host, sizeof z->host, "127.0.0.1");
+        (void)snprintf(z->host, sizeof z->host, "%.*s",
+                       native.len > 0 ? (int)strcspn(native.at, ":") : 0, native.at);
         (void)snprintf(z->address, sizeof z->address, "%.*s", PF_STR_ARG(native));
     }
+    pf_drill_hosts_add(&f->hosts, LocalDaemon_host(d), native);
     if (!pf_str_is(LocalDaemon_state(d), "ready") && f->missing[0] == '\0') {
         (void)snprintf(f->missing, sizeof f->missing, "%.*s is %.*s", PF_STR_ARG(name),
                        PF_STR_ARG(LocalDaemon_state(d)));
@@ -207,7 +210,8 @@ unsigned pf_drill_field_has(const struct pf_drill_field *f)
     has |= can_signal && (f->has_agents || f->o.dir == NULL) ? PF_NEED_AGENT : 0;
     has |= can_signal && f->n_zk > 0 ? PF_NEED_ZK : 0;
     has |= can_signal && f->n_zk > 2 ? PF_NEED_ZK_QUORUM : 0;
-    return has | (f->control[0] != '\0' ? PF_NEED_RELAYS : 0);
+    has |= f->hosts.n > 0 ? PF_NEED_NET : 0;
+    return has | (f->control[0] != '\0' ? PF_NEED_RELAYS | PF_NEED_NET : 0);
 }
 
 /* --- signals --------------------------------------------------------------------------------- */
@@ -345,6 +349,11 @@ void pf_drill_field_route(struct pf_drill_field *f, const char *address, char *o
     pf_buf_fini(&list);
 }
 
+struct pf_drill_hosts *pf_drill_field_hosts(struct pf_drill_field *f)
+{
+    return f->hosts.n > 0 ? &f->hosts : NULL;
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 int pf_drill_field_create(struct pf_loop *loop, const struct pf_drill_field_options *o,
@@ -359,6 +368,10 @@ int pf_drill_field_create(struct pf_loop *loop, const struct pf_drill_field_opti
         return rc;
     }
     (void)pf_drill_field_refresh(f);
+    struct pf_err why = {0};
+    if (pf_drill_hosts_heal(&f->hosts, true, &why) != 0) {
+        o->on_wrong(o->ctx, why.msg);
+    }
     *out = f;
     return 0;
 }

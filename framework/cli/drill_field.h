@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a drill can reach to break a cluster: the processes of a local one by their pids, those of
- * others by the command of --kill-cmd, ZooKeeper servers, and the relays between them. */
+ * others by the command of --kill-cmd, ZooKeeper servers, and the relays or the network between
+ * them. */
 #ifndef PF_FRAMEWORK_CLI_DRILL_FIELD_H
 #define PF_FRAMEWORK_CLI_DRILL_FIELD_H
 
@@ -10,6 +11,7 @@
 #include "common/base/err.h"
 #include "common/net/loop.h"
 #include "framework/cli/drill_command.h"
+#include "framework/cli/drill_hosts.h"
 
 struct pf_drill_field;
 
@@ -50,5 +52,7 @@ PF_MUST_USE int pf_drill_field_relay(struct pf_drill_field *f, const char *comma
                                      struct pf_buf *out, struct pf_err *err);
 /* The name of the relays' route to the master that is known at `address`, "" if there is none. */
 void pf_drill_field_route(struct pf_drill_field *f, const char *address, char *out, size_t size);
+/* The hosts of the daemons; NULL = they have none of their own. */
+struct pf_drill_hosts *pf_drill_field_hosts(struct pf_drill_field *f);
 
 #endif

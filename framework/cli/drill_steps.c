@@ -130,10 +130,11 @@ static int relay(struct pf_drill_runner *r, const char *command)
     return pf_drill_field_relay(r->field, command, NULL, &err) != 0 ? step_fail(r, &err) : 0;
 }
 
-static int cut(struct pf_drill_runner *r, enum pf_drill_target target)
+static int cut_relays(struct pf_drill_runner *r, enum pf_drill_target target, enum pf_drill_way way)
 {
-    static const char *const dirs[] = {"up", "down", "both"};
-    const char *dir = dirs[pf_rng_below(&r->rng, PF_ARRAY_LEN(dirs))];
+    /* as a route sees it: up is to what it leads to */
+    static const char *const to_leader[] = {"up", "down", "both"};
+    static const char *const from_leader[] = {"down", "up", "both"};
     char route[64], command[512];
     struct pf_err err = {0};
     pf_drill_field_route(r->field, r->old_address, route, sizeof route);
@@ -141,14 +142,10 @@ static int cut(struct pf_drill_runner *r, enum pf_drill_target target)
         (void)pf_err_set(&err, PF_ENOENT, "no relay leads to %s", r->old_address);
         return step_fail(r, &err);
     }
-    if (target == PF_TARGET_LINKS_SOME) {
-        target = pf_rng_below(&r->rng, 2) == 0 ? PF_TARGET_LINKS_AGENTS : PF_TARGET_LINKS_ZK;
-    }
-    r->is_cut = true;
     if (target == PF_TARGET_LINKS_AGENTS) {
-        (void)snprintf(command, sizeof command, "set %s agent:* %s drop", route, dir);
+        (void)snprintf(command, sizeof command, "set %s agent:* %s drop", route, to_leader[way]);
     } else if (target == PF_TARGET_LINKS_ZK) {
-        (void)snprintf(command, sizeof command, "set %s.* * %s drop", route, dir);
+        (void)snprintf(command, sizeof command, "set %s.* * %s drop", route, from_leader[way]);
     } else {
         /* its machine: to it, from it to the others, from it to ZooKeeper; one rule a line */
         (void)snprintf(command, sizeof command,
@@ -156,6 +153,22 @@ static int cut(struct pf_drill_runner *r, enum pf_drill_target target)
                        r->old_instance, route);
     }
     return relay(r, command);
+}
+
+static int cut(struct pf_drill_runner *r, enum pf_drill_target target)
+{
+    enum pf_drill_way way = (enum pf_drill_way)pf_rng_below(&r->rng, PF_WAY_BOTH + 1);
+    struct pf_drill_hosts *hosts = pf_drill_field_hosts(r->field);
+    struct pf_err err = {0};
+    if (target == PF_TARGET_LINKS_SOME) {
+        target = pf_rng_below(&r->rng, 2) == 0 ? PF_TARGET_LINKS_AGENTS : PF_TARGET_LINKS_ZK;
+    }
+    r->is_cut = true;
+    if (hosts == NULL) {
+        return cut_relays(r, target, way);
+    }
+    return pf_drill_hosts_cut(hosts, r->old_address, target, way, &err) != 0 ? step_fail(r, &err)
+                                                                             : 0;
 }
 
 int pf_drill_step_run(struct pf_drill_runner *r, const struct pf_drill_step *step)
@@ -187,7 +200,10 @@ void pf_drill_heal(struct pf_drill_runner *r)
     r->n_stopped = 0;
     if (r->is_cut) {
         r->is_cut = false;
-        if (pf_drill_field_relay(r->field, "heal", NULL, &err) != 0) {
+        struct pf_drill_hosts *hosts = pf_drill_field_hosts(r->field);
+        int rc = hosts != NULL ? pf_drill_hosts_heal(hosts, false, &err)
+                               : pf_drill_field_relay(r->field, "heal", NULL, &err);
+        if (rc != 0) {
             pf_cli_note(r->s->cli, "%s", err.msg);
         }
     }

@@ -38,7 +38,7 @@ const struct pf_drill pf_drills[] = {
      3},
     {"leader-host-dead",
      "no packet comes from its machine any more, or gets there",
-     PF_NEED_QUORUM | PF_NEED_RELAYS,
+     PF_NEED_QUORUM | PF_NEED_NET,
      PF_EXPECT_NEW_LEADER,
      false,
      0,
@@ -95,7 +95,7 @@ const struct pf_drill pf_drills[] = {
      2},
     {"partition",
      "the leader is cut off from agents or from ZooKeeper, one way, for 10s (--for)",
-     PF_NEED_QUORUM | PF_NEED_RELAYS,
+     PF_NEED_QUORUM | PF_NEED_NET,
      PF_EXPECT_EITHER,
      false,
      10000,
@@ -145,6 +145,8 @@ const char *pf_drill_lacks(const struct pf_drill *d, unsigned has)
         const char *text;
     } words[] = {
         {PF_NEED_QUORUM, "several masters: start the cluster with `proffer up --masters 3`"},
+        {PF_NEED_NET, "relays or hosts between which nothing passes: start the cluster with "
+                      "`proffer up --masters 3 --relays`, or as root with --hosts"},
         {PF_NEED_RELAYS, "relays: start the cluster with `proffer up --masters 3 --relays`"},
         {PF_NEED_ZK, "ZooKeeper servers that can be signalled: a cluster of `proffer up --masters "
                      "3`, or --zk and --kill-cmd"},

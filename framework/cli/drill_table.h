@@ -11,9 +11,9 @@
 enum pf_drill_op {
     PF_DRILL_NOTHING, /* only time passes */
     PF_DRILL_SIGNAL,
-    PF_DRILL_CUT,   /* by the relays: bytes are held back */
+    PF_DRILL_CUT,   /* relays hold bytes back, or hosts drop packets */
     PF_DRILL_RESET, /* by the relays: connections end by RST */
-    PF_DRILL_HEAL,  /* the relays let everything pass again */
+    PF_DRILL_HEAL,  /* everything passes again */
 };
 
 enum pf_drill_target {
@@ -30,6 +30,13 @@ enum pf_drill_target {
     PF_TARGET_LINKS_ZK,      /* leader and ZooKeeper; some direction */
     PF_TARGET_LINKS_SOME,    /* one of the two above */
     PF_TARGET_LINKS_MASTERS, /* among the masters */
+};
+
+/* Which way nothing passes, seen from the leader. */
+enum pf_drill_way {
+    PF_WAY_IN,
+    PF_WAY_OUT,
+    PF_WAY_BOTH,
 };
 
 /* When a step is due. */
@@ -64,6 +71,7 @@ enum {
     PF_NEED_RELAYS = 1 << 3,
     PF_NEED_AGENT = 1 << 4,
     PF_NEED_MASTER = 1 << 5, /* masters that we may signal */
+    PF_NEED_NET = 1 << 6,    /* relays or hosts */
 };
 
 #define PF_DRILL_STEPS_MAX 3

@@ -21,6 +21,7 @@ struct pf_ref pf_shape_put(struct pf_fb_builder *b, const struct pf_shape *s)
         .masters = s->masters,
         .zk_servers = s->zk_servers,
         .relays = s->has_relays,
+        .hosts = s->has_hosts,
     };
     if (s->cpus_milli >= 0) {
         args.cpus_milli.has = true;
@@ -96,6 +97,9 @@ static const char *quorum_difference(struct LocalShape running, const struct pf_
     }
     if (LocalShape_relays(running) != asked->has_relays) {
         return asked->has_relays ? "no relays" : "with relays";
+    }
+    if (LocalShape_hosts(running) != asked->has_hosts) {
+        return asked->has_hosts ? "no hosts of its own" : "with hosts of its own";
     }
     return NULL;
 }

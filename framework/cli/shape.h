@@ -21,6 +21,7 @@ struct pf_shape {
     uint32_t masters;              /* 0 counts as 1 */
     uint32_t zk_servers;           /* 0: one master alone, with its registry in its directory */
     bool has_relays;               /* everything goes through them, for drills */
+    bool has_hosts;                /* each daemon has a network namespace, for drills */
     int64_t cpus_milli, mem_bytes; /* of each agent; -1 = its part of the machine */
     struct pf_str attribute[PF_SHAPE_ATTRIBUTES_MAX]; /* "NAME=VALUE" of each agent */
     uint32_t n_attributes;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -26,8 +27,10 @@ void pf_spawn_option(struct pf_spawn_args *a, const char *name, const char *valu
     }
 }
 
+enum { FD_NULL, FD_LOG, FD_NETNS, FD_COUNT };
+
 /* In the child, between fork and exec: nothing that allocates. Returns errno. */
-static int become(char *const *argv, int log_fd, int ready_fd, int null_fd, pid_t parent)
+static int become(char *const *argv, const int fds[FD_COUNT], int ready_fd, pid_t parent)
 {
     sigset_t none;
     struct sigaction usual = {.sa_handler = SIG_DFL};
@@ -40,8 +43,11 @@ static int become(char *const *argv, int log_fd, int ready_fd, int null_fd, pid_
     if (getppid() != parent) {
         return ECHILD; /* it died before the wish was known */
     }
-    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
-        dup2(log_fd, STDERR_FILENO) < 0) {
+    if (fds[FD_NETNS] >= 0 && setns(fds[FD_NETNS], CLONE_NEWNET) != 0) {
+        return errno;
+    }
+    if (dup2(fds[FD_NULL], STDIN_FILENO) < 0 || dup2(fds[FD_LOG], STDOUT_FILENO) < 0 ||
+        dup2(fds[FD_LOG], STDERR_FILENO) < 0) {
         return errno;
     }
     if (ready_fd == PF_SPAWN_READY_FD) {
@@ -69,10 +75,10 @@ static int read_failure(int fd)
 int pf_spawn(const struct pf_spawn_args *args, const char *log, int ready_fd, pid_t *out_pid,
              struct pf_err *err)
 {
-    int failure[2] = {-1, -1}, log_fd = -1, rc = 0, sys = 0;
+    int failure[2] = {-1, -1}, fds[FD_COUNT] = {-1, -1, -1}, rc = 0, sys = 0;
     pid_t self = getpid(), pid = -1;
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null_fd < 0 || pipe2(failure, O_CLOEXEC) != 0) {
+    fds[FD_NULL] = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fds[FD_NULL] < 0 || pipe2(failure, O_CLOEXEC) != 0) {
         rc = pf_err_set_sys(err, pf_err_from_errno(errno), errno, "cannot start %s", args->at[0]);
         goto out;
     }
@@ -87,14 +93,20 @@ int pf_spawn(const struct pf_spawn_args *args, const char *log, int ready_fd, pi
         (void)close(failure[1]);
         failure[1] = higher;
     }
-    log_fd = open(log != NULL ? log : "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (log_fd < 0) {
+    fds[FD_LOG] =
+        open(log != NULL ? log : "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fds[FD_LOG] < 0) {
         rc = pf_err_set_sys(err, pf_err_from_errno(errno), errno, "cannot write %s", log);
+        goto out;
+    }
+    fds[FD_NETNS] = args->netns != NULL ? open(args->netns, O_RDONLY | O_CLOEXEC) : -1;
+    if (args->netns != NULL && fds[FD_NETNS] < 0) {
+        rc = pf_err_set_sys(err, pf_err_from_errno(errno), errno, "cannot enter %s", args->netns);
         goto out;
     }
     pid = fork();
     if (pid == 0) {
-        sys = become((char *const *)(uintptr_t)args->at, log_fd, ready_fd, null_fd, self);
+        sys = become((char *const *)(uintptr_t)args->at, fds, ready_fd, self);
         (void)!write(failure[1], &sys, sizeof sys);
         _exit(127);
     }
@@ -111,8 +123,9 @@ int pf_spawn(const struct pf_spawn_args *args, const char *log, int ready_fd, pi
     }
     *out_pid = pid;
 out:
-    pf_fd_close(&null_fd);
-    pf_fd_close(&log_fd);
+    for (int i = 0; i < FD_COUNT; i++) {
+        pf_fd_close(&fds[i]);
+    }
     pf_fd_close(&failure[0]);
     pf_fd_close(&failure[1]);
     return rc;

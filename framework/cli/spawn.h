@@ -15,6 +15,7 @@
 struct pf_spawn_args {
     const char *at[PF_SPAWN_ARGS_MAX + 1];
     int n;
+    const char *netns; /* the file of the network namespace to start in; NULL = ours */
 };
 void pf_spawn_arg(struct pf_spawn_args *a, const char *text);
 /* "--name", value; nothing if the value is NULL or empty. */

@@ -51,6 +51,7 @@ static struct pf_msg describe(struct pf_supervisor *s, struct pf_fb_builder *b)
             .restarts = s->child[i].restarts,
             .last_end = pf_str(d->last_end),
             .fake_agents = d->n_fake,
+            .host = pf_str(d->host.name),
         };
         refs[i] = LocalDaemon__put(b, &args);
     }
@@ -169,6 +170,7 @@ static void on_ready_pipe(void *ctx, unsigned ready)
 static int start(struct pf_supervisor *s, struct pf_daemon *d, struct pf_err *err)
 {
     int fds[2] = {-1, -1};
+    char netns[64];
     struct pf_spawn_args args = {0};
     struct pf_arena arena = {0};
     bool is_zk = s->child[d->index].tier == PF_SUP_ZOOKEEPER && !d->is_relay;
@@ -177,6 +179,10 @@ static int start(struct pf_supervisor *s, struct pf_daemon *d, struct pf_err *er
         return pf_err_set_sys(err, pf_err_from_errno(errno), errno, "cannot start %s", d->name);
     }
     pf_supervisor_args(s, d, &arena, &args);
+    if (d->host.name[0] != '\0') {
+        pf_host_file(d->host.name, netns, sizeof netns);
+        args.netns = netns;
+    }
     /* the daemon's end is an ordinary, blocking one */
     int rc = is_zk ? 0 : pf_fd_set_nonblock(fds[1], false, err);
     rc = rc != 0 ? rc : pf_spawn(&args, d->log, fds[1], &d->pid, err);
@@ -436,6 +442,7 @@ int pf_supervise(const struct pf_supervisor_options *options, struct pf_arena *a
     } else {
         publish_unstarted(&s);
     }
+    pf_supervisor_end_hosts(&s);
     pf_supervisor_release(&s);
     pf_fd_close(&lock_fd);
     return rc;

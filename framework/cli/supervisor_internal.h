@@ -8,6 +8,7 @@
 #include <sys/types.h>
 #include "common/base/buf.h"
 #include "common/net/loop.h"
+#include "framework/cli/hosts.h"
 #include "framework/cli/ports.h"
 #include "framework/cli/spawn.h"
 #include "framework/cli/supervise.h"
@@ -26,6 +27,7 @@ struct pf_daemon {
     char *native, *http;    /* where to listen; where it listens, once it said so */
     char *behind;           /* where a master listens whose native address is a relay's */
     bool is_relay;
+    struct pf_host host;    /* its own; name "" = none */
     char *last_end;
     pid_t pid, cleaner_pid; /* 0 = none */
     int ready_fd;           /* of its pipe, or to ask a ZooKeeper server; -1 = none */
@@ -47,6 +49,7 @@ struct pf_supervisor {
     uint32_t n, n_zk, n_masters; /* ZooKeeper servers first, then masters, then agents */
     struct pf_zk_ports zk[PF_SHAPE_ZK_MAX];
     struct pf_port_picker ports;
+    struct pf_hosts_net hosts; /* of --hosts */
     uint16_t relay_zk[PF_SHAPE_MASTERS_MAX][PF_SHAPE_ZK_MAX]; /* ports of the relays */
     const char *java, *zk_conf, *zk_password; /* in the arena; NULL without ZooKeeper */
     struct pf_shape_machine machine;
@@ -74,6 +77,12 @@ PF_MUST_USE int pf_supervisor_add_relay(struct pf_supervisor *s, struct pf_daemo
                                         struct pf_err *err);
 void pf_supervisor_relay_args(struct pf_supervisor *s, struct pf_daemon *d, struct pf_arena *arena,
                               struct pf_spawn_args *out);
+/* Makes the network of --hosts or removes one that a killed supervisor left; then a host for each
+ * daemon, with its addresses. */
+PF_MUST_USE int pf_supervisor_begin_hosts(struct pf_supervisor *s, struct LocalCluster before,
+                                          struct pf_err *err);
+PF_MUST_USE int pf_supervisor_make_hosts(struct pf_supervisor *s, struct pf_err *err);
+void pf_supervisor_end_hosts(struct pf_supervisor *s);
 /* The file with the --zk of a master; NULL without ZooKeeper. */
 const char *pf_supervisor_zk_conf(struct pf_supervisor *s, uint32_t master_i,
                                   struct pf_arena *arena);

@@ -122,7 +122,7 @@ void pf_supervisor_args(struct pf_supervisor *s, struct pf_daemon *d, struct pf_
                       pf_zk_heap_mib(o->shape->agents + o->shape->fake_agents), arena, out);
         return;
     }
-    if (tier == PF_SUP_AGENT) {
+    if (tier == PF_SUP_AGENT && d->host.name[0] == '\0') {
         move_if_taken(&d->native);
         move_if_taken(&d->http);
     }
@@ -358,6 +358,7 @@ int pf_supervisor_prepare(struct pf_supervisor *s, struct pf_err *err)
         s->daemon[i].ready_fd = -1;
     }
     rc = check_registry(s, before, err);
+    rc = rc != 0 ? rc : pf_supervisor_begin_hosts(s, before, err);
     rc = rc != 0 ? rc : add_zk_servers(s, err);
     rc = rc != 0 ? rc : add_masters(s, before, err);
     rc = rc != 0 ? rc : add_agents(s, before, err);
@@ -365,6 +366,7 @@ int pf_supervisor_prepare(struct pf_supervisor *s, struct pf_err *err)
         rc = add_daemon(s, s->n - 1, "relay", "relay", err);
         rc = rc != 0 ? rc : pf_supervisor_add_relay(s, &s->daemon[s->n - 1], err);
     }
+    rc = rc != 0 ? rc : pf_supervisor_make_hosts(s, err);
     pf_sup_init(&s->sup, s->child, s->n);
     return rc;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,6 +22,9 @@ enum {
     PROBE_PATIENCE_MS = 1000, /* one that hangs is left, and asked anew */
     ANSWER_MAX = 4096,
     PASSWORD_BYTES = 16,
+    ZK_CLIENT = 2181, /* where each server has a host of its own */
+    ZK_QUORUM = 2888,
+    ZK_ELECTION = 3888,
 };
 
 /* --- files ----------------------------------------------------------------------------------- */
@@ -57,8 +61,14 @@ static int write_text(const char *path, const char *text, struct pf_err *err)
 static int pick_ports(struct pf_supervisor *s, struct pf_err *err)
 {
     for (uint32_t i = 0; i < s->n_zk; i++) {
+        if (s->options->shape->has_hosts) {
+            struct pf_host h = pf_hosts_of(&s->hosts, PF_HOST_ZK, i);
+            s->zk[i] = (struct pf_zk_ports){ZK_CLIENT, ZK_QUORUM, ZK_ELECTION, ""};
+            (void)snprintf(s->zk[i].host, sizeof s->zk[i].host, "%s", h.address);
+            continue;
+        }
         s->zk[i] = (struct pf_zk_ports){pf_port_pick(&s->ports), pf_port_pick(&s->ports),
-                                        pf_port_pick(&s->ports)};
+                                        pf_port_pick(&s->ports), ""};
         if (s->zk[i].election == 0) {
             return pf_err_set(err, PF_EBUSY, "no free TCP ports are left for ZooKeeper");
         }
@@ -146,9 +156,8 @@ static void on_socket(void *ctx, unsigned ready)
 
 static void probe(struct pf_daemon *d)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET,
-                             .sin_port = htons(d->owner->zk[d->zk_i].client)};
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const struct pf_zk_ports *at = &d->owner->zk[d->zk_i];
+    struct sockaddr_in sa = pf_zk_address(at->host, at->client);
     pf_supervisor_close_pipe(d);
     d->ready_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool is_begun =

@@ -2,7 +2,7 @@
 /* See zkserver.h. Started directly: Debian's zkServer.sh sleeps a second and wants to be root's. */
 #include "framework/cli/zkserver.h"
 
-#include <netinet/in.h>
+#include <arpa/inet.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -52,6 +52,11 @@ int pf_zk_check(const char *java, const char *dir, const char **out_hint, struct
     return 0;
 }
 
+static const char *host_of(const struct pf_zk_ports *at)
+{
+    return at->host[0] != '\0' ? at->host : "127.0.0.1";
+}
+
 const char *pf_zk_config(const char *dir, const struct pf_zk_ports *at, uint32_t n, uint32_t i,
                          struct pf_arena *arena)
 {
@@ -62,7 +67,7 @@ const char *pf_zk_config(const char *dir, const struct pf_zk_ports *at, uint32_t
                                          "syncLimit=2\n"
                                          "maxSessionTimeout=60000\n"
                                          "dataDir=%s/data\n"
-                                         "clientPortAddress=127.0.0.1\n"
+                                         "clientPortAddress=%s\n"
                                          "clientPort=%u\n"
                                          "maxClientCnxns=0\n"
                                          "admin.enableServer=false\n"
@@ -72,9 +77,9 @@ const char *pf_zk_config(const char *dir, const struct pf_zk_ports *at, uint32_t
                                          "preAllocSize=1024\n"
                                          "autopurge.snapRetainCount=3\n"
                                          "autopurge.purgeInterval=1\n",
-                                         dir, (unsigned)at[i].client);
+                                         dir, host_of(&at[i]), (unsigned)at[i].client);
     for (uint32_t k = 0; n > 1 && k < n; k++) {
-        text = pf_arena_printf(arena, "%sserver.%u=127.0.0.1:%u:%u\n", text.at, k + 1,
+        text = pf_arena_printf(arena, "%sserver.%u=%s:%u:%u\n", text.at, k + 1, host_of(&at[k]),
                                (unsigned)at[k].quorum, (unsigned)at[k].election);
     }
     return text.at;
@@ -85,7 +90,7 @@ const char *pf_zk_url(const char *password, const struct pf_zk_ports *at, uint32
 {
     struct pf_str url = pf_arena_printf(arena, "zk://%s:%s@", PF_ZK_USER, password);
     for (uint32_t i = 0; i < n; i++) {
-        url = pf_arena_printf(arena, "%s%s127.0.0.1:%u", url.at, i > 0 ? "," : "",
+        url = pf_arena_printf(arena, "%s%s%s:%u", url.at, i > 0 ? "," : "", host_of(&at[i]),
                               (unsigned)at[i].client);
     }
     return pf_arena_printf(arena, "%s%s", url.at, PF_ZK_PATH).at;
@@ -134,14 +139,22 @@ bool pf_zk_is_serving(struct pf_str answer)
     return false;
 }
 
-bool pf_zk_serves(uint16_t client_port, int timeout_ms)
+struct sockaddr_in pf_zk_address(const char *host, uint16_t port)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
+    if (inet_pton(AF_INET, host[0] != '\0' ? host : "127.0.0.1", &sa.sin_addr) != 1) {
+        sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    }
+    return sa;
+}
+
+bool pf_zk_serves(const char *host, uint16_t client_port, int timeout_ms)
 {
     char answer[4096];
     uint32_t len = 0;
     ssize_t n = 0;
     struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(client_port)};
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct sockaddr_in sa = pf_zk_address(host, client_port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool is_asked = fd >= 0 &&
                     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, (socklen_t)sizeof limit) == 0 &&

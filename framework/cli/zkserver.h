@@ -4,6 +4,7 @@
 #ifndef PF_FRAMEWORK_CLI_ZKSERVER_H
 #define PF_FRAMEWORK_CLI_ZKSERVER_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "common/base/arena.h"
@@ -15,9 +16,10 @@
 #define PF_ZK_USER "proffer"
 #define PF_ZK_PATH "/proffer"
 
-/* What a server listens at, on 127.0.0.1. */
+/* What a server listens at. */
 struct pf_zk_ports {
     uint16_t client, quorum, election; /* the last two: with other servers only */
+    char host[16];                     /* "" = 127.0.0.1 */
 };
 
 /* The java of JAVA_HOME, else the first of PATH, in the arena; NULL: there is none. */
@@ -40,7 +42,9 @@ void pf_zk_command(const char *java, const char *dir, uint32_t heap_mib, struct 
                    struct pf_spawn_args *out);
 /* Does a server that answers "srvr" so serve? With others it does once they have a leader. */
 bool pf_zk_is_serving(struct pf_str answer);
-/* Asks the one on 127.0.0.1 and waits for its answer: does it serve? */
-bool pf_zk_serves(uint16_t client_port, int timeout_ms);
+/* The IPv4 address of its client port. */
+struct sockaddr_in pf_zk_address(const char *host, uint16_t port);
+/* Asks the one at that address and waits for its answer: does it serve? */
+bool pf_zk_serves(const char *host, uint16_t client_port, int timeout_ms);
 
 #endif

@@ -111,6 +111,12 @@ static void test_shape_says_what_differs(void **state)
     asked.masters = 1;
     asked.zk_servers = 1;
     assert_string_equal(pf_shape_difference(running, &asked, arena), "0 ZooKeeper servers, not 1");
+    asked.zk_servers = 0;
+    asked.has_hosts = true;
+    assert_string_equal(pf_shape_difference(running, &asked, arena), "no hosts of its own");
+    asked.has_hosts = false;
+    asked.has_relays = true;
+    assert_string_equal(pf_shape_difference(running, &asked, arena), "no relays");
 }
 
 static struct pf_entity task(const char *id, const char *name, const char *framework_id)

@@ -14,7 +14,10 @@
 #include "framework/cli/ports.h"
 
 static const struct pf_zk_ports ports[3] = {
-    {21001, 21002, 21003}, {21004, 21005, 21006}, {21007, 21008, 21009}};
+    {21001, 21002, 21003, ""}, {21004, 21005, 21006, ""}, {21007, 21008, 21009, ""}};
+static const struct pf_zk_ports hosts[3] = {{2181, 2888, 3888, "10.213.0.2"},
+                                            {2181, 2888, 3888, "10.213.0.3"},
+                                            {2181, 2888, 3888, "10.213.0.4"}};
 
 static int setup(void **state)
 {
@@ -55,6 +58,9 @@ static void test_zkserver_config_of_three_names_all(void **state)
     assert_true(has_line(text, "syncLimit=2"));
     assert_true(has_line(text, "server.1=127.0.0.1:21002:21003"));
     assert_true(has_line(text, "server.3=127.0.0.1:21008:21009"));
+    text = pf_zk_config("/c/zk2", hosts, 3, 1, *state);
+    assert_true(has_line(text, "clientPortAddress=10.213.0.3"));
+    assert_true(has_line(text, "server.3=10.213.0.4:2888:3888"));
 }
 
 static void test_zkserver_url_names_all_servers(void **state)
@@ -63,6 +69,8 @@ static void test_zkserver_url_names_all_servers(void **state)
                         "zk://proffer:pw@127.0.0.1:21001/proffer");
     assert_string_equal(pf_zk_url("pw", ports, 3, *state),
                         "zk://proffer:pw@127.0.0.1:21001,127.0.0.1:21004,127.0.0.1:21007/proffer");
+    assert_string_equal(pf_zk_url("pw", hosts, 1, *state),
+                        "zk://proffer:pw@10.213.0.2:2181/proffer");
 }
 
 static void test_zkserver_heap_grows_with_the_registry(void **state)
@@ -90,8 +98,8 @@ static void test_zkserver_serves_once_it_says_its_mode(void **state)
     (void)state;
     assert_true(pf_zk_is_serving(PF_STR("Zookeeper version: 3.8.0\nMode: standalone\nNode: 5\n")));
     assert_true(pf_zk_is_serving(PF_STR("Zxid: 0x0\nMode: ")));
-    assert_false(pf_zk_is_serving(
-        PF_STR("This ZooKeeper instance is not currently serving requests\n")));
+    assert_false(
+        pf_zk_is_serving(PF_STR("This ZooKeeper instance is not currently serving requests\n")));
     assert_false(pf_zk_is_serving(PF_STR("\nMode")));
     assert_false(pf_zk_is_serving((struct pf_str){0}));
 }

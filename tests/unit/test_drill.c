@@ -23,8 +23,8 @@ static void test_drill_table_makes_sense(void **state)
             assert_int_equal(s->op == PF_DRILL_SIGNAL, pf_drill_signal_name(s->signo) != NULL);
             assert_true((s->target == PF_TARGET_LEADER) <= ((d->needs & PF_NEED_MASTER) != 0));
             assert_true((s->target == PF_TARGET_AGENT) <= ((d->needs & PF_NEED_AGENT) != 0));
-            assert_true((s->op == PF_DRILL_CUT || s->op == PF_DRILL_RESET) <=
-                        ((d->needs & PF_NEED_RELAYS) != 0));
+            assert_true((s->op == PF_DRILL_CUT) <= ((d->needs & PF_NEED_NET) != 0));
+            assert_true((s->op == PF_DRILL_RESET) <= ((d->needs & PF_NEED_RELAYS) != 0));
         }
         assert_int_equal(waits_for, d->for_ms > 0);
         assert_null(pf_drill_lacks(d, EVERYTHING));
@@ -53,7 +53,10 @@ static void test_drill_lacks_names_the_way_out(void **state)
     const struct pf_drill *d = pf_drill_find("partition");
     assert_non_null(strstr(pf_drill_lacks(d, 0), "--masters 3"));
     assert_non_null(strstr(pf_drill_lacks(d, PF_NEED_QUORUM), "--relays"));
-    assert_null(pf_drill_lacks(d, PF_NEED_QUORUM | PF_NEED_RELAYS));
+    assert_non_null(strstr(pf_drill_lacks(d, PF_NEED_QUORUM), "--hosts"));
+    assert_null(pf_drill_lacks(d, PF_NEED_QUORUM | PF_NEED_NET));
+    d = pf_drill_find("rst-between-masters"); /* hosts lose packets, they reset nothing */
+    assert_non_null(strstr(pf_drill_lacks(d, PF_NEED_QUORUM | PF_NEED_NET), "--relays"));
     assert_null(pf_drill_lacks(pf_drill_find("framework-kill"), 0));
 }
 
