@@ -30,6 +30,8 @@ struct pf_zk_options {
 
 /* Is it a URL of that form? PF_EINVAL with the reason and an example. */
 PF_MUST_USE int pf_zk_url_check(const char *url, struct pf_err *err);
+/* Appends the URL without user and password: for people, logs and files. PF_EINVAL as above. */
+PF_MUST_USE int pf_zk_url_show(const char *url, struct pf_buf *out, struct pf_err *err);
 /* Never fails because servers are away: on_session tells. PF_EINVAL (the URL), PF_ENOMEM. */
 PF_MUST_USE int pf_zk_create(struct pf_loop *loop, const struct pf_zk_options *options,
                              const struct pf_zk_ops *ops, void *ctx, struct pf_zk **out,

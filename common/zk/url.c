@@ -171,3 +171,20 @@ int pf_zk_url_check(const char *url, struct pf_err *err)
     }
     return rc;
 }
+
+int pf_zk_url_show(const char *url, struct pf_buf *out, struct pf_err *err)
+{
+    struct pf_zk_url u;
+    char text[PF_FORMAT_HOSTPORT_MAX];
+    int rc = pf_zk_url_parse(url, &u, err);
+    if (rc != 0) {
+        return rc;
+    }
+    for (uint32_t i = 0; i < u.n_hosts; i++) {
+        pf_format_hostport(&u.host[i], text);
+        pf_buf_printf(out, "%s%s", i == 0 ? "zk://" : ",", text);
+    }
+    pf_buf_add_cstr(out, u.path);
+    pf_zk_url_fini(&u);
+    return 0;
+}

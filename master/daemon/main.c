@@ -5,6 +5,7 @@
 #include "common/sys/fd.h"
 #include "common/sys/log.h"
 #include "master/daemon/masterd.h"
+#include "master/daemon/masterd_transfer.h"
 
 static int print_help(void)
 {
@@ -13,6 +14,29 @@ static int print_help(void)
     fputs(pf_buf_cstr(&text), stdout);
     pf_buf_fini(&text);
     return 0;
+}
+
+/* One line of what was done, or what is wrong and what to do. */
+static int transfer(const struct pf_masterd_options *options, struct pf_err *err)
+{
+    struct pf_buf text = {0};
+    int rc = pf_transfer_run(options, NULL, &text, err);
+    if (rc == 0) {
+        puts(pf_buf_cstr(&text));
+    } else {
+        fprintf(stderr, "proffer-master: %s\n%s\n", err->msg, pf_buf_cstr(&text));
+    }
+    pf_buf_fini(&text);
+    return rc;
+}
+
+static int serve(const struct pf_masterd_options *options, struct pf_err *err)
+{
+    int rc = pf_masterd_run(options, err);
+    if (rc < 0) {
+        fprintf(stderr, "proffer-master: %s\n", err->msg);
+    }
+    return rc;
 }
 
 int main(int argc, char **argv)
@@ -38,10 +62,7 @@ int main(int argc, char **argv)
         pf_log_err(PF_LOG_WARN, "descriptors stay limited", &err);
         pf_err_clear(&err);
     }
-    int rc = pf_masterd_run(&options, &err);
-    if (rc < 0) {
-        fprintf(stderr, "proffer-master: %s\n", err.msg);
-    }
+    int rc = pf_transfer_is_wanted(&options) ? transfer(&options, &err) : serve(&options, &err);
     pf_masterd_options_fini(&options);
     return rc < 0 ? 1 : 0;
 }

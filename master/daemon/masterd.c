@@ -19,8 +19,6 @@
 #include "common/sys/random.h"
 #include "schemas/proffer.h"
 
-#define REGISTRY_LEVEL 1
-
 /* --- links ------------------------------------------------------------------------------------ */
 
 static void net_up(void *ctx, const struct pf_peer_up *up)
@@ -236,9 +234,6 @@ static int boot(struct masterd *d, struct pf_err *err)
     rc = pf_listen_check(d->o->listen, d->has_key, d->o->insecure, err);
     if (rc == 0) {
         rc = pf_listen_check(d->o->http, d->has_key, d->o->insecure, err);
-    }
-    if (rc == 0 && d->o->zk[0] != '\0') {
-        rc = pf_zk_url_check(d->o->zk, err);
     }
     if (rc == 0) {
         rc = pf_mkdir_p(d->o->work_dir, 0700, err);

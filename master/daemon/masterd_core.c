@@ -146,7 +146,7 @@ void masterd_core_end(struct masterd *d)
 
 /* --- rows and peers --------------------------------------------------------------------------- */
 
-static const struct pf_fb_table_desc *row_schema(uint8_t table)
+const struct pf_fb_table_desc *masterd_row_schema(uint8_t table)
 {
     switch (table) {
     case RegistryTable_META: return &Row_Registry__desc;
@@ -165,13 +165,26 @@ static int read_meta(struct masterd *d, struct Row_Registry meta, struct pf_err 
     memcpy(d->incarnation.b, uuid.at, uuid.len);
     d->epoch = Row_Registry_epoch(meta);
     d->has_registry = true;
+    if (Row_Registry_exported_to(meta).len > 0) {
+        return pf_err_set(err, PF_EBUSY, "the registry in %s went to %.*s: proffer-master %s",
+                          d->o->work_dir, PF_STR_ARG(Row_Registry_exported_to(meta)),
+                          Row_Registry_is_exporting(meta)
+                              ? "--import-registry was broken off, give it again"
+                              : "--export-registry NEW-DIR brings it back");
+    }
+    if (Row_Registry_arriving_from(meta).len > 0) {
+        return pf_err_set(err, PF_EBUSY,
+                          "the registry of %.*s is not all in %s yet: proffer-master "
+                          "--export-registry was broken off, give it again",
+                          PF_STR_ARG(Row_Registry_arriving_from(meta)), d->o->work_dir);
+    }
     return 0;
 }
 
 int masterd_row(struct masterd *d, uint8_t table, bool is_del, struct pf_bytes key,
                 struct pf_bytes row)
 {
-    const struct pf_fb_table_desc *schema = row_schema(table);
+    const struct pf_fb_table_desc *schema = masterd_row_schema(table);
     struct pf_master_event ev = {.type = PF_MASTER_ROW, .row = {.table = table, .key = key}};
     struct pf_err err = {0};
     int rc = 0;

@@ -15,7 +15,9 @@
 #include "master/daemon/api.h"
 #include "master/daemon/masterd.h"
 
-#define REGISTRY_FORMAT 1 /* of the rows; what this binary reads and writes */
+#define REGISTRY_FORMAT   1 /* of the rows; what this binary reads and writes */
+#define REGISTRY_LEVEL    1 /* of the directory they are in, when alone */
+#define MASTERD_EPOCH_MAX (UINT64_C(1) << 62)
 
 /* A link between two masters, whoever made it; the core hears of both as peers of kind MASTER. */
 struct master_peer {
@@ -81,6 +83,8 @@ struct masterd {
 void masterd_step(struct masterd *d, struct pf_master_event *ev);
 PF_MUST_USE int masterd_core_begin(struct masterd *d, struct pf_store *store, struct pf_err *err);
 void masterd_core_end(struct masterd *d);
+/* NULL: no such table. */
+const struct pf_fb_table_desc *masterd_row_schema(uint8_t table);
 /* Verifies a row and tells it to the core. A malformed one sets d->failure. */
 PF_MUST_USE int masterd_row(struct masterd *d, uint8_t table, bool is_del, struct pf_bytes key,
                             struct pf_bytes row);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/sys/parse.h"
+#include "common/zk/client.h"
 
 #define FIELD(f) offsetof(struct pf_masterd_options, f)
 
@@ -25,8 +26,10 @@ static const struct pf_option table[] = {
      "zk://[user:password@]host:port,host:port/path. Without it the master is alone. Give a URL "
      "with a password in the environment or the file of --config, not on the command line",
      PF_OPTION_STRING, FIELD(zk), "", 0, 0, false},
-    {"zk-session", "TIME", "Session time-out asked of ZooKeeper", PF_OPTION_DURATION,
-     FIELD(zk_session_ms), "6s", 1000, 600000, false},
+    {"zk-session", "TIME",
+     "Session time-out asked of ZooKeeper: a leader that hangs or is cut off leads no more after "
+     "it",
+     PF_OPTION_DURATION, FIELD(zk_session_ms), "6s", 1000, 600000, false},
     {"work-dir", "DIR", "Where the registry is kept", PF_OPTION_STRING, FIELD(work_dir),
      "/var/lib/proffer/master", 0, 0, false},
     {"key-file", "FILE", "The cluster's key (mode 0600); needed to listen beyond this machine",
@@ -53,6 +56,18 @@ static const struct pf_option table[] = {
      "After a takeover call no more than this part of the known agents unreachable because they "
      "did not come back",
      PF_OPTION_INT, FIELD(recovery_removals_percent), "100", 0, 100, false},
+    {"import-registry", "DIR",
+     "Bring the registry of a master that was alone (its --work-dir) into the ZooKeeper of --zk, "
+     "and end; it is not served from DIR any more",
+     PF_OPTION_STRING, FIELD(import_registry), "", 0, 0, false},
+    {"export-registry", "DIR",
+     "The way back: take the registry out of the ZooKeeper of --zk into the new directory DIR, for "
+     "a master that is alone, and end; no master leads there any more",
+     PF_OPTION_STRING, FIELD(export_registry), "", 0, 0, false},
+    {"restore-registry", "FILE",
+     "Make a registry of what 'proffer registry dump' wrote, in an empty --work-dir or, if that is "
+     "said, in the ZooKeeper of --zk, and end",
+     PF_OPTION_STRING, FIELD(restore_registry), "", 0, 0, false},
     {"ready-fd", "N", "Write one line of JSON with addresses and pid there when ready",
      PF_OPTION_INT, FIELD(ready_fd), "-1", -1, 1 << 20, false},
     {"log-level", "LEVEL", "error, warn, info or debug", PF_OPTION_STRING, FIELD(log_level_name),
@@ -90,6 +105,46 @@ static int read_removal_rate(struct pf_masterd_options *o, struct pf_err *err)
     return 0;
 }
 
+static int check_address(const char *option, const char *text, struct pf_err *err)
+{
+    struct pf_hostport hp;
+    struct pf_err why = {0};
+    if (text[0] == '\0') {
+        return 0;
+    }
+    if (pf_parse_hostport(pf_str(text), 0, &hp, &why) < 0 || hp.host[0] == '\0' || hp.port == 0) {
+        return pf_err_set(err, PF_EUSAGE,
+                          "--%s '%s' is no address that others can reach: write for example "
+                          "10.0.0.1:5055",
+                          option, text);
+    }
+    return 0;
+}
+
+/* What goes together, and whether the URL is one. */
+static int check_zk(const struct pf_masterd_options *o, struct pf_err *err)
+{
+    int n = (o->import_registry[0] != '\0') + (o->export_registry[0] != '\0') +
+            (o->restore_registry[0] != '\0');
+    struct pf_err why = {0};
+    if (n > 1) {
+        return pf_err_set(err, PF_EUSAGE,
+                          "say one of --import-registry, --export-registry and "
+                          "--restore-registry");
+    }
+    if (n == 1 && o->restore_registry[0] == '\0' && o->zk[0] == '\0') {
+        return pf_err_set(err, PF_EUSAGE,
+                          "--%s-registry needs --zk URL (or PROFFER_MASTER_ZK): the ZooKeeper it "
+                          "%s",
+                          o->import_registry[0] != '\0' ? "import" : "export",
+                          o->import_registry[0] != '\0' ? "goes to" : "comes from");
+    }
+    if (o->zk[0] != '\0' && pf_zk_url_check(o->zk, &why) < 0) {
+        return pf_err_set(err, PF_EUSAGE, "the URL of --zk (or PROFFER_MASTER_ZK): %s", why.msg);
+    }
+    return 0;
+}
+
 int pf_masterd_options_parse(int argc, char **argv, struct pf_masterd_options *out,
                              enum pf_options_verdict *out_verdict, struct pf_err *err)
 {
@@ -101,6 +156,15 @@ int pf_masterd_options_parse(int argc, char **argv, struct pf_masterd_options *o
     rc = pf_log_level_parse(out->log_level_name, &out->log_level, err);
     if (rc == 0) {
         rc = read_removal_rate(out, err);
+    }
+    if (rc == 0) {
+        rc = check_address("advertise", out->advertise, err);
+    }
+    if (rc == 0) {
+        rc = check_address("advertise-http", out->advertise_http, err);
+    }
+    if (rc == 0) {
+        rc = check_zk(out, err);
     }
     if (rc < 0) {
         pf_masterd_options_fini(out);

@@ -11,6 +11,7 @@
 
 struct pf_masterd_options {
     char *listen, *http, *work_dir, *key_file, *cluster, *task_user, *log_level_name;
+    char *import_registry, *export_registry, *restore_registry; /* "": not wanted */
     char *zk, *advertise, *advertise_http, *removal_rate;
     bool insecure, allow_any_user;
     int64_t ready_fd;
