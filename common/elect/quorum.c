@@ -3,6 +3,7 @@
  * each learn what the other came to know, until nothing changes. */
 #include "common/elect/quorum.h"
 
+#include <stdio.h>
 #include <string.h>
 #include "common/base/alloc.h"
 #include "common/elect/quorum_internal.h"
@@ -166,10 +167,28 @@ static void settle(struct pf_quorum *q)
     }
 }
 
+/* Those that ask us and the other masters are to know why we could not lead. */
+static bool is_new_trouble(struct pf_quorum *q)
+{
+    const char *trouble = pf_quorum_trouble(q);
+    char text[QUORUM_TROUBLE_BYTES];
+
+    (void)snprintf(text, sizeof text, "%s", trouble != NULL ? trouble : "");
+    if (strcmp(text, q->told_trouble) == 0) {
+        return false;
+    }
+    memcpy(q->told_trouble, text, sizeof text);
+    return true;
+}
+
 static void tell_view(struct pf_quorum *q)
 {
     uint64_t number = pf_elect_view_number(q->elect);
 
+    if (is_new_trouble(q)) {
+        q->view_changed = true;
+        q->status_ms = q->now_ms;
+    }
     if (number != q->told_view || q->view_changed) {
         q->status_ms = number != q->told_view ? q->now_ms : q->status_ms;
         q->told_view = number;

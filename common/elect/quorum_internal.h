@@ -40,6 +40,7 @@ struct pf_quorum {
     int32_t told_head;
     int64_t told_renewed_ms;
     uint64_t told_view;
+    char told_trouble[QUORUM_TROUBLE_BYTES];
     bool view_changed;
     struct quorum_other other[PF_MASTERS_MAX];
     uint32_t n_others;

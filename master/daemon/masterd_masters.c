@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/sys/log.h"
 #include "schemas/proffer.h"
@@ -43,8 +44,10 @@ static void add_address(struct masterd *d, const char *address)
 
 static void tell_core(struct masterd *d, const struct pf_quorum_master *v, uint32_t n)
 {
-    struct pf_master_view view[PF_MASTERS_MAX];
+    struct pf_master_view view[PF_MASTERS_MAX + 1];
     struct pf_master_event ev = {.type = PF_MASTER_MASTERS, .masters = {view, n}};
+    const char *trouble = pf_quorum_trouble(d->quorum);
+    bool has_self = false;
     for (uint32_t i = 0; i < n; i++) {
         const struct pf_elect_master *m = v[i].m;
         view[i] = (struct pf_master_view){.instance = m->instance,
@@ -61,6 +64,19 @@ static void tell_core(struct masterd *d, const struct pf_quorum_master *v, uint3
                                           .has_lag = v[i].has_lag,
                                           .lag = v[i].lag,
                                           .trouble = v[i].trouble};
+        has_self = has_self || v[i].is_self;
+    }
+    if (!has_self) { /* not in ZooKeeper, yet or any more: who asks is told why */
+        view[ev.masters.n++] = (struct pf_master_view){.instance = d->instance,
+                                                       .address = d->native_address,
+                                                       .http_address = d->http_address,
+                                                       .hostname = d->hostname,
+                                                       .version = PF_VERSION,
+                                                       .pid = getpid(),
+                                                       .is_self = true,
+                                                       .is_linked = true,
+                                                       .epoch = pf_quorum_epoch(d->quorum),
+                                                       .trouble = trouble != NULL ? trouble : ""};
     }
     masterd_step(d, &ev);
 }
