@@ -122,6 +122,12 @@ static void api_metrics(void *ctx, struct pf_buf *out)
     masterd_metrics(ctx, out);
 }
 
+void masterd_end(struct masterd *d)
+{
+    d->is_ended = true;
+    pf_loop_stop(d->loop);
+}
+
 /* --- boot ------------------------------------------------------------------------------------- */
 
 static int boot_row(void *ctx, uint8_t table, struct pf_bytes key, struct pf_bytes bytes)
@@ -192,9 +198,12 @@ static int boot_listen(struct masterd *d, struct pf_err *err)
 static void on_signal(void *ctx, int signo)
 {
     struct masterd *d = ctx;
+    bool is_second = d->is_leaving;
+    d->is_leaving = true;
     pf_log(PF_LOG_INFO, "ending", "signal=%d", signo);
-    d->is_ended = true;
-    pf_loop_stop(d->loop);
+    if (is_second || !masterd_quorum_leave(d)) {
+        masterd_end(d);
+    }
 }
 
 static int boot_net(struct masterd *d, struct pf_err *err)

@@ -46,7 +46,8 @@ struct masterd {
     char native_address[PF_ADDRESS_MAX], http_address[PF_ADDRESS_MAX]; /* as told to others */
     char hostname[256];
     int lock_fd;
-    bool is_ended; /* a signal came */
+    bool is_leaving; /* a signal came: hands over first if it can */
+    bool is_ended;
     struct pf_link_self self;
     struct pf_err failure;        /* ends the process */
     struct pf_fb_builder builder; /* of the greetings of peers that did not greet */
@@ -65,6 +66,7 @@ struct masterd {
     struct pf_zk *zk;
     char place[PF_UUID_TEXT_LEN + 1];
     struct pf_timer *tick;    /* the quorum's deadline, and links to try again */
+    struct pf_timer *late;    /* leaving, and nobody leads yet */
     struct pf_timer *restart; /* the core is to be made anew */
     bool is_stopping;         /* until then nothing is told to the old one */
     bool lead_pending;        /* lead once it is new */
@@ -81,6 +83,9 @@ struct masterd {
 
 /* masterd_core.c */
 void masterd_step(struct masterd *d, struct pf_master_event *ev);
+/* masterd.c */
+void masterd_end(struct masterd *d); /* the process, after this turn */
+
 PF_MUST_USE int masterd_core_begin(struct masterd *d, struct pf_store *store, struct pf_err *err);
 void masterd_core_end(struct masterd *d);
 /* NULL: no such table. */
@@ -98,6 +103,9 @@ PF_MUST_USE int masterd_quorum_begin(struct masterd *d, struct pf_err *err);
 void masterd_quorum_end(struct masterd *d);
 /* Feeds the quorum and carries out what it wants. */
 void masterd_quorum_step(struct masterd *d, struct pf_quorum_event *ev);
+/* Begins to hand over, and ends the process when another leads, or none took it in time. False:
+ * there is nothing to hand over, or nobody to take it. */
+PF_MUST_USE bool masterd_quorum_leave(struct masterd *d);
 void masterd_quorum_submit(void *ctx, const struct pf_batch *batch);
 bool masterd_quorum_may_act(struct masterd *d);
 void masterd_quorum_gate_shut(struct masterd *d);

@@ -17,6 +17,11 @@ static void put_metrics(struct pf_buf *out, const struct metric *m, size_t n)
     }
 }
 
+static void put_seconds(struct pf_buf *out, const char *name, const char *help, int64_t ms)
+{
+    pf_metric_seconds(out, name, "gauge", help, ms > 0 ? (uint64_t)ms : 0, 1000);
+}
+
 static void core_metrics(struct masterd *d, struct pf_buf *out)
 {
     struct pf_master_stats s;
@@ -67,9 +72,6 @@ static void quorum_metrics(struct masterd *d, struct pf_buf *out)
         {"proffer_quorum_unknown_outcomes_total", "Writes to ZooKeeper whose answer was lost.",
          e.unknown_outcomes + l.unknown_outcomes, false},
         {"proffer_quorum_expiries_total", "ZooKeeper sessions that expired.", e.expiries, false},
-        {"proffer_quorum_renew_ms", "How long ZooKeeper took for the last renewal.",
-         (uint64_t)e.renew_ms_last, true},
-        {"proffer_quorum_renew_max_ms", "The longest of them.", (uint64_t)e.renew_ms_max, true},
         {"proffer_registry_batches_total", "Batches committed.", l.batches, false},
         {"proffer_registry_rows_total", "Rows committed.", l.rows, false},
         {"proffer_registry_bytes_total", "Bytes committed.", l.bytes, false},
@@ -78,14 +80,18 @@ static void quorum_metrics(struct masterd *d, struct pf_buf *out)
          l.rereads, false},
         {"proffer_registry_streamed_total", "Batches taken from the leader's stream.", l.streamed,
          false},
-        {"proffer_registry_commit_ms", "How long ZooKeeper took for the last batch.",
-         (uint64_t)l.commit_ms_last, true},
-        {"proffer_registry_commit_max_ms", "The longest of them.", (uint64_t)l.commit_ms_max, true},
         {"proffer_registry_log_nodes", "Log nodes since the snapshot.", l.n_log_nodes, true},
         {"proffer_registry_log_bytes", "Bytes in them.", l.log_bytes, true},
         {"proffer_registry_in_flight", "Batches under way.", l.n_in_flight, true},
     };
     put_metrics(out, rows, PF_ARRAY_LEN(rows));
+    put_seconds(out, "proffer_quorum_renew_seconds",
+                "How long ZooKeeper took for the last renewal.", e.renew_ms_last);
+    put_seconds(out, "proffer_quorum_renew_seconds_max", "The longest of them.", e.renew_ms_max);
+    put_seconds(out, "proffer_registry_commit_seconds",
+                "How long ZooKeeper took for the last batch.", l.commit_ms_last);
+    put_seconds(out, "proffer_registry_commit_seconds_max", "The longest of them.",
+                l.commit_ms_max);
     pf_zk_metrics(d->zk, out);
 }
 

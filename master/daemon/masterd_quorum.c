@@ -17,6 +17,8 @@
 #include "common/sys/random.h"
 #include "schemas/proffer.h"
 
+enum { LEAVE_MS = 2000 }; /* that a master on its way out waits for another to lead */
+
 static void begin_to_lead(struct masterd *d)
 {
     struct pf_master_event ev = {.type = PF_MASTER_ELECTED};
@@ -149,6 +151,52 @@ static void set_tick(struct masterd *d)
     pf_timer_set(d->tick, at);
 }
 
+/* --- leaving ---------------------------------------------------------------------------------- */
+
+static bool is_anybody_linked(const struct masterd *d)
+{
+    struct pf_quorum_master v[PF_MASTERS_MAX];
+    uint32_t n = pf_quorum_view(d->quorum, v);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!v[i].is_self && v[i].is_linked) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void leave_when_led(struct masterd *d)
+{
+    if (!d->is_leaving || d->is_ended) {
+        return;
+    }
+    bool other_leads = !d->leads && d->leader_address[0] != '\0';
+    bool was_called_off = d->leads && !pf_quorum_is_frozen(d->quorum);
+    if (other_leads || was_called_off || !is_anybody_linked(d)) {
+        pf_log(PF_LOG_INFO, other_leads ? "handed over" : "nobody takes over", "leader=%s",
+               d->leader_address);
+        masterd_end(d);
+    }
+}
+
+static void on_leave_late(void *ctx)
+{
+    struct masterd *d = ctx;
+    pf_log_msg(PF_LOG_WARN, "nobody leads yet; ending all the same");
+    masterd_end(d);
+}
+
+bool masterd_quorum_leave(struct masterd *d)
+{
+    struct pf_quorum_event ev = {.type = PF_QUORUM_EV_STEP_DOWN};
+    if (d->quorum == NULL || !d->leads || d->is_stopping) {
+        return false;
+    }
+    masterd_quorum_step(d, &ev);
+    pf_timer_set(d->late, pf_loop_now_ms(d->loop) + LEAVE_MS);
+    return !d->leads || pf_quorum_is_frozen(d->quorum);
+}
+
 void masterd_quorum_step(struct masterd *d, struct pf_quorum_event *ev)
 {
     const struct pf_quorum_effect *e;
@@ -164,6 +212,7 @@ void masterd_quorum_step(struct masterd *d, struct pf_quorum_event *ev)
     }
     d->is_draining = false;
     set_tick(d);
+    leave_when_led(d);
 }
 
 static void on_tick(void *ctx)
@@ -283,6 +332,7 @@ static int make_quorum(struct masterd *d, struct pf_err *err)
     return pf_zk_create(d->loop, &zo, &ops, d, &d->zk, err);
 }
 
+    d->late = pf_timer_create(d->loop, PF_PRIO_URGENT, on_leave_late, d);
 static bool is_member(const struct masterd *d)
 {
     struct pf_quorum_master v[PF_MASTERS_MAX];
@@ -329,3 +379,4 @@ void masterd_quorum_end(struct masterd *d)
     pf_quorum_destroy(d->quorum);
     forget_agent_links(d);
 }
+    pf_timer_destroy(d->late);

@@ -130,6 +130,7 @@ int transfer_file_read(const char *path, struct transfer_registry *out, struct p
     struct pf_buf text = {0};
     int rc = pf_file_read(path, DUMP_MAX_BYTES, &text, err);
     if (rc < 0) {
+        pf_buf_fini(&text);
         return rc;
     }
     pf_fb_builder_init(&f.line, NULL);
