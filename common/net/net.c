@@ -8,7 +8,9 @@
 #include "common/net/net_internal.h"
 #include "common/net/peer.h"
 
-#define WELCOMES_A_VISIT 64 /* even when the turn has no time left */
+#define WELCOMES_A_MS  16 /* of agents; of others at most OTHERS_A_MS */
+#define OTHERS_A_MS    256
+#define WELCOME_ALL_MS 500
 
 static void net_on_time(void *ctx)
 {
@@ -37,22 +39,29 @@ static void net_catch_up(struct pf_net *net, struct pf_peer *p)
     }
 }
 
-/* A slice of the peers in each turn: ten thousand writes at once would hold up everybody. */
-static void net_welcome_some(struct pf_loop_item *item)
+/* Agents come last. They answer with what they have, all at once if they were told at once, and
+ * then whatever else there is waits behind thousands of answers: some in each millisecond, the more
+ * the more there are, so that all are told after WELCOME_ALL_MS. */
+static uint32_t net_welcome_share(const struct pf_net *net)
 {
-    struct pf_net *net = PF_CONTAINER(item, struct pf_net, welcoming);
-    uint32_t n = 0;
-    bool has_budget = true;
-    while (net->welcome_next != NULL && (has_budget || n < WELCOMES_A_VISIT)) {
+    uint32_t share = net->by_id.len / WELCOME_ALL_MS;
+    return share > WELCOMES_A_MS ? share : WELCOMES_A_MS;
+}
+
+static void net_welcome_some(struct pf_net *net)
+{
+    uint32_t n_left[2] = {OTHERS_A_MS, net_welcome_share(net)}; /* of others, of agents */
+    while (net->welcome_next != NULL && n_left[net->welcome_next->is_patient]-- > 0) {
         struct pf_peer *p = net->welcome_next;
-        net->welcome_next = LIST_NEXT(p, link);
+        net->welcome_next = TAILQ_NEXT(p, link);
         net_catch_up(net, p);
-        has_budget = pf_loop_spend(net->loop);
-        n++;
     }
-    if (net->welcome_next != NULL) {
-        pf_loop_queue(item);
-    }
+    pf_timer_set(net->pacer, net->welcome_next != NULL ? pf_loop_now_ms(net->loop) + 1 : INT64_MAX);
+}
+
+static void net_on_pace(void *ctx)
+{
+    net_welcome_some(ctx);
 }
 
 static void net_forget_welcome(struct pf_net *net)
@@ -76,10 +85,8 @@ void pf_net_welcome_again(struct pf_net *net)
         net->welcome[i] = (struct pf_bytes){pf_memdup(msg.data, msg.len), msg.len};
     }
     net->n_welcomes++;
-    net->welcome_next = LIST_FIRST(&net->peers);
-    if (net->welcome_next != NULL) {
-        pf_loop_queue(&net->welcoming);
-    }
+    net->welcome_next = TAILQ_FIRST(&net->peers);
+    net_welcome_some(net);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -88,11 +95,11 @@ static void net_free(struct pf_conn_set *set)
 {
     struct pf_net *net = PF_CONTAINER(set, struct pf_net, conns);
     struct pf_peer *p;
-    while ((p = LIST_FIRST(&net->peers)) != NULL) {
+    while ((p = TAILQ_FIRST(&net->peers)) != NULL) {
         pf_peer_free(p);
     }
     pf_net_unlisten(net);
-    pf_loop_unqueue(&net->welcoming);
+    pf_timer_destroy(net->pacer);
     net_forget_welcome(net);
     pf_conn_set_fini(&net->conns);
     pf_timer_destroy(net->timer);
@@ -124,11 +131,11 @@ int pf_net_create(struct pf_loop *loop, const struct pf_net_options *options,
     net->ops = *ops;
     net->ctx = ctx;
     TAILQ_INIT(&net->listeners);
-    LIST_INIT(&net->peers);
+    TAILQ_INIT(&net->peers);
     pf_conn_set_init(&net->conns, loop, &pf_peer_conn_ops, &net->counters,
                      net->options.out_max_bytes);
     net->conns.on_doomed = net_free;
-    pf_loop_item_init(&net->welcoming, loop, PF_PRIO_NORMAL, net_welcome_some);
+    net->pacer = pf_timer_create(loop, PF_PRIO_NORMAL, net_on_pace, net);
     net->timer = pf_timer_create(loop, PF_PRIO_NORMAL, net_on_time, net);
     pf_fb_builder_init(&net->builder, NULL);
     struct pf_msg beat = pf_link_heartbeat(&net->builder);
@@ -258,7 +265,7 @@ void pf_peer_close(struct pf_net *net, uint64_t peer, bool after_flush)
 void pf_net_drop(struct pf_net *net, enum pf_net_drop which)
 {
     struct pf_peer *p;
-    LIST_FOREACH(p, &net->peers, link)
+    TAILQ_FOREACH(p, &net->peers, link)
     {
         if (which == PF_NET_DROP_ALL || p->conn.item.prio != PF_PRIO_URGENT) {
             net_cut(p);

@@ -33,11 +33,12 @@ struct pf_peer {
     uint64_t id;
     struct pf_heap_node deadline; /* by phase: greeting, next beat, end of draining */
     struct pf_peer_start *start;  /* NULL once up */
-    LIST_ENTRY(pf_peer) link;
+    TAILQ_ENTRY(pf_peer) link;
     uint32_t n_welcomes; /* of the net when this peer was told last */
     uint8_t phase;
     bool is_client;
     bool is_trusted;
+    bool is_patient; /* an agent: one of many */
     bool is_known; /* the owner of the net has its number: on_down is due */
 };
 
@@ -48,7 +49,7 @@ struct pf_net {
     void *ctx;
     struct pf_conn_set conns;
     struct pf_listeners listeners;
-    LIST_HEAD(, pf_peer) peers;
+    TAILQ_HEAD(, pf_peer) peers; /* welcomed again in this order: agents last, they are many */
     struct pf_map by_id;
     struct pf_heap deadlines;
     struct pf_timer *timer;
@@ -56,7 +57,7 @@ struct pf_net {
     struct pf_bytes heartbeat; /* owned: the same envelope every time */
     struct pf_bytes welcome[2]; /* owned: the repeated one for who is not trusted, and who is */
     uint32_t n_welcomes;        /* how often it was repeated */
-    struct pf_loop_item welcoming;
+    struct pf_timer *pacer; /* of telling it */
     struct pf_peer *welcome_next; /* the first that may not have been told; NULL: none */
     uint64_t last_id;
     struct pf_net_counters counters;

@@ -22,10 +22,22 @@ struct pf_peer *pf_peer_new(struct pf_net *net, enum pf_prio prio, bool is_clien
     p->phase = is_client ? PF_PEER_FINDING : PF_PEER_GREETING;
     p->start = PF_NEW(struct pf_peer_start);
     p->start->until_ms = pf_loop_now_ms(net->loop) + start_ms;
-    LIST_INSERT_HEAD(&net->peers, p, link);
+    TAILQ_INSERT_HEAD(&net->peers, p, link);
     pf_map_put(&net->by_id, &p->id, sizeof p->id, p);
     pf_peer_set_deadline(p, p->start->until_ms);
     return p;
+}
+
+/* Told last when all are welcomed again. It is up to date itself. */
+static void peer_put_last(struct pf_peer *p)
+{
+    struct pf_net *net = p->net;
+    p->is_patient = true;
+    if (net->welcome_next == p) {
+        net->welcome_next = TAILQ_NEXT(p, link);
+    }
+    TAILQ_REMOVE(&net->peers, p, link);
+    TAILQ_INSERT_TAIL(&net->peers, p, link);
 }
 
 static void peer_end_start(struct pf_peer *p)
@@ -41,10 +53,10 @@ void pf_peer_free(struct pf_peer *p)
     struct pf_net *net = p->net;
     peer_end_start(p);
     if (net->welcome_next == p) {
-        net->welcome_next = LIST_NEXT(p, link);
+        net->welcome_next = TAILQ_NEXT(p, link);
     }
     (void)pf_map_del(&net->by_id, &p->id, sizeof p->id); /* it is this peer */
-    LIST_REMOVE(p, link);
+    TAILQ_REMOVE(&net->peers, p, link);
     pf_heap_remove(&net->deadlines, &p->deadline);
     pf_conn_fini(&p->conn);
     pf_free(p);
@@ -248,6 +260,8 @@ static void peer_on_hello(struct pf_peer *p, struct pf_bytes frame)
     enum PeerKind kind = Hello_kind(Envelope_body_as_Hello(Envelope__root(hello)));
     if (kind == PeerKind_MASTER) {
         pf_peer_set_urgent(net, p->id);
+    } else if (kind == PeerKind_AGENT) {
+        peer_put_last(p);
     }
     peer_tell_up(p, hello, (uint8_t)kind);
 }

@@ -107,7 +107,8 @@ size_t pf_peer_unsent_bytes(const struct pf_net *net, uint64_t peer);
 void pf_peer_set_urgent(struct pf_net *net, uint64_t peer);
 
 /* Asks on_welcome anew and tells every peer that we welcomed: what we are has changed. Each gets it
- * before anything that is sent to it later; those that are sent nothing, within the next turns. */
+ * before anything that is sent to it later; those that are sent nothing, in this turn, and
+ * agents little by little within half a second: what they answer is much. */
 void pf_net_welcome_again(struct pf_net *net);
 
 enum pf_net_drop { PF_NET_DROP_ALL, PF_NET_DROP_ALL_BUT_URGENT };

@@ -468,13 +468,17 @@ struct heard {
     uint64_t last_epoch;
     bool is_trusted, has_hmac, others_first;
     char leader[32];
+    uint64_t watched; /* a peer, and how many were told before it */
+    uint32_t n_before_watched;
 };
 
 static void heard_message(void *ctx, uint64_t peer, struct pf_msg msg)
 {
     struct heard *h = ctx;
     struct Welcome w = {pf_envelope_body(msg, Body_Welcome)};
-    (void)peer;
+    if (peer == h->watched) {
+        h->n_before_watched = h->n_welcomes;
+    }
     if (w.tab.p == NULL) {
         h->others_first = h->others_first || h->n_welcomes == 0;
         h->n_others++;
@@ -588,6 +592,25 @@ static void test_peer_many_are_welcomed_again(void **state)
     pf_net_welcome_again(w->server.net); /* and the net may end with some to tell */
 }
 
+/* Agents are many: who came long before them and is none is told in the first turn all the same. */
+static void test_peer_agents_are_welcomed_again_last(void **state)
+{
+    struct world *w = *state;
+    struct heard h;
+    open_heard(w, &h);
+    w->client.self.kind = PeerKind_SCHEDULER;
+    connect_up(w);
+    h.watched = w->client.peer;
+    h.n_before_watched = UINT32_MAX;
+    w->client.self.kind = PeerKind_AGENT;
+    for (uint32_t i = 0; i < MANY; i++) {
+        connect_up(w);
+    }
+    pf_net_welcome_again(w->server.net);
+    test_turn_until(w->loop, h.n_welcomes == MANY + 1);
+    assert_true(h.n_before_watched < MANY); /* else it was the last */
+}
+
 static void test_peer_client_may_not_welcome(void **state)
 {
     struct world *w = *state;
@@ -662,6 +685,7 @@ int main(void)
         T(test_peer_urgent_link_moves_to_a_top_descriptor),
         T(test_peer_is_welcomed_again_before_what_follows),
         T(test_peer_many_are_welcomed_again),
+        T(test_peer_agents_are_welcomed_again_last),
         T(test_peer_client_may_not_welcome),
         T(test_net_drops_its_peers),
     };
