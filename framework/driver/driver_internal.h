@@ -17,6 +17,8 @@ enum {
     DRIVER_GIVE_UP_MS = 1000,      /* looks again so often whether any master answers */
     DRIVER_ASK_MIN_MS = 100,       /* between questions about the same tasks */
     DRIVER_ASK_MAX_MS = 15000,
+    DRIVER_ASKED_PER_MS = 8,       /* the more tasks, the later the first question, but not */
+    DRIVER_ASK_LATER_MS = 1000,    /* later than this */
     DRIVER_ENDED_MAX = 10000,      /* ended tasks remembered, to know repeated statuses */
     DRIVER_WAITING_MAX = 10000,    /* calls that wait for a subscription */
     DRIVER_QUESTIONS_MAX = 10000,  /* tasks asked about by the owner, until there is an answer */

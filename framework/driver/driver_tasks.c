@@ -16,14 +16,12 @@ bool pf_driver_state_is_final(enum TaskState state)
     case TaskState_TASK_DROPPED:
     case TaskState_TASK_GONE:
     case TaskState_TASK_GONE_BY_OPERATOR:
-    case TaskState_TASK_UNKNOWN:
-        return true;
+    case TaskState_TASK_UNKNOWN: return true;
     case TaskState_TASK_STARTING:
     case TaskState_TASK_RUNNING:
     case TaskState_TASK_STAGING:
     case TaskState_TASK_KILLING:
-    case TaskState_TASK_UNREACHABLE:
-        break;
+    case TaskState_TASK_UNREACHABLE: break;
     }
     return false;
 }
@@ -351,8 +349,8 @@ void driver_acknowledge(struct pf_driver *d, struct pf_str task_id, struct pf_st
     } else {
         struct driver_waiting w = {.type = Scheduler_Call_Type_ACKNOWLEDGE,
                                    .task_id = pf_strndup(task_id.at, task_id.len),
-                                   .agent_id = pf_strndup(agent_id.at ? agent_id.at : "",
-                                                          agent_id.len)};
+                                   .agent_id =
+                                       pf_strndup(agent_id.at ? agent_id.at : "", agent_id.len)};
 
         memcpy(w.uuid, uuid.at, DRIVER_UUID_BYTES);
         driver_wait_add(d, &w);
@@ -431,7 +429,8 @@ static void tasks_ask(struct pf_driver *d, struct pf_turn *t)
     uint32_t n = 0;
 
     d->ask_ms = INT64_MAX;
-    TAILQ_FOREACH(task, &d->live, entry) {
+    TAILQ_FOREACH(task, &d->live, entry)
+    {
         if (!task->is_asked) {
             continue;
         }
@@ -447,28 +446,38 @@ static void tasks_ask(struct pf_driver *d, struct pf_turn *t)
         driver_send_reconcile(d, q, n, t);
         d->ask_ms = driver_later(d, d->ask_pause_ms);
         d->ask_pause_ms *= 2;
-        d->ask_pause_ms =
-            d->ask_pause_ms < DRIVER_ASK_MAX_MS ? d->ask_pause_ms : DRIVER_ASK_MAX_MS;
+        d->ask_pause_ms = d->ask_pause_ms < DRIVER_ASK_MAX_MS ? d->ask_pause_ms : DRIVER_ASK_MAX_MS;
     }
 }
 
 void driver_tasks_resume(struct pf_driver *d, struct pf_turn *t)
 {
     struct driver_task *task;
+    int64_t n = 0;
 
     if (d->takes_over) {
         d->takes_over = false;
         driver_send_reconcile(d, NULL, 0, t);
     }
-    TAILQ_FOREACH(task, &d->ended, entry) {
+    TAILQ_FOREACH(task, &d->ended, entry)
+    {
         task->n_questions = 0; /* answers of the former subscription do not come any more */
     }
-    TAILQ_FOREACH(task, &d->live, entry) {
+    TAILQ_FOREACH(task, &d->live, entry)
+    {
         task->is_asked = true;
         task->n_questions = 0;
+        n++;
     }
     d->ask_pause_ms = DRIVER_ASK_MIN_MS;
-    tasks_ask(d, t);
+    /* The agents of many tasks need their time to come back to a new leader, and thousands of
+     * answers would go before what is launched now. */
+    int64_t wait_ms = n / DRIVER_ASKED_PER_MS;
+    if (wait_ms == 0) {
+        tasks_ask(d, t);
+    } else {
+        d->ask_ms = driver_later(d, wait_ms < DRIVER_ASK_LATER_MS ? wait_ms : DRIVER_ASK_LATER_MS);
+    }
 }
 
 void driver_tasks_due(struct pf_driver *d, struct pf_turn *t)
