@@ -303,10 +303,15 @@ void pf_leader_down(struct pf_leader *l, uint32_t master, int why, int64_t now_m
 {
     PF_ASSERT(master < l->n_links);
     struct link *k = &l->link[master];
+    bool was_up = k->sm.state == LINK_UP;
 
     k->why = why;
     link_end(l, k, now_ms);
-    link_wait_ms(l, k, pf_backoff_next(&k->backoff, &l->dice), now_ms);
+    int64_t wait_ms = pf_backoff_next(&k->backoff, &l->dice);
+    if (was_up && pf_leader_n_up(l) > 0) {
+        wait_ms += l->spread_ms; /* many of us register with the next leader first */
+    }
+    link_wait_ms(l, k, wait_ms, now_ms);
     set_none_since(l, now_ms);
 }
 

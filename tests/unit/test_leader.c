@@ -205,6 +205,21 @@ static void test_leader_tries_again(void **state)
     assert_string_equal(did(w), "connect a");
 }
 
+/* Many alike that lost one of two masters turn to the other first; with none left nobody waits. */
+static void test_leader_many_leave_time_to_register(void **state)
+{
+    struct world *w = *state;
+
+    create(w, (const char *const[]){"a", "b", NULL}, 500);
+    start(w);
+    (void)up(w, 0, "{'role': 'LEADER', 'epoch': 1}");
+    (void)up(w, 1, "{'role': 'STANDBY'}");
+    down(w, 0);
+    assert_in_range(pf_leader_deadline(w->l) - w->now_ms, 500, 999);
+    down(w, 1);
+    assert_in_range(pf_leader_deadline(w->l) - w->now_ms, 0, 499);
+}
+
 static void test_leader_is_the_highest_epoch(void **state)
 {
     struct world *w = *state;
@@ -385,6 +400,7 @@ int main(void)
         CASE(test_leader_connects_to_all),
         CASE(test_leader_moves_by_the_table),
         CASE(test_leader_tries_again),
+        CASE(test_leader_many_leave_time_to_register),
         CASE(test_leader_is_the_highest_epoch),
         CASE(test_leader_does_not_go_back),
         CASE(test_leader_of_another_incarnation_is_closed),
