@@ -128,6 +128,17 @@ static void on_ready(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_sup
     }
 }
 
+/* Does another of its sort do its work meanwhile? */
+static bool has_stand_in(const struct pf_sup *s, uint32_t i)
+{
+    for (uint32_t k = 0; k < s->n && s->child[i].tier != PF_SUP_AGENT; k++) {
+        if (k != i && s->child[k].tier == s->child[i].tier && s->child[k].state == PF_SUP_READY) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_exited(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_sup_effects *fx)
 {
     struct pf_sup_child *c = &s->child[i];
@@ -140,10 +151,12 @@ static void on_exited(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_su
         return;
     }
     bool was_good = c->state == PF_SUP_READY && now_ms - c->started_ms >= PF_SUP_GOOD_LIFE_MS;
-    if (was_good && s->phase == PF_SUP_PHASE_UP) {
+    if (was_good) { /* whatever ended it, it is not a daemon that cannot live */
         c->backoff_ms = 0;
-        spawn(s, i, now_ms, fx); /* whatever ended it, it is not a daemon that cannot live */
-        return;
+        if (s->phase == PF_SUP_PHASE_UP && !has_stand_in(s, i)) {
+            spawn(s, i, now_ms, fx);
+            return;
+        }
     }
     if (c->backoff_ms == 0) {
         c->backoff_ms = PF_SUP_BACKOFF_MIN_MS;

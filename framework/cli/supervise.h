@@ -12,7 +12,9 @@
 #define PF_SUP_CHILDREN_MAX    1034
 #define PF_SUP_BACKOFF_MIN_MS  100
 #define PF_SUP_BACKOFF_MAX_MS  5000
-#define PF_SUP_GOOD_LIFE_MS    1000  /* who was ready and lived so long is restarted at once */
+/* Who was ready and lived so long is restarted at once; after the shortest back-off if others stand
+ * in: they have the machine first. */
+#define PF_SUP_GOOD_LIFE_MS    1000
 #define PF_SUP_START_MS        30000 /* a daemon that is not ready by then has failed to start */
 #define PF_SUP_STOP_MS         10000 /* between TERM and KILL */
 

@@ -110,6 +110,25 @@ static void test_supervise_restarts_at_once_after_a_good_life(void **state)
     assert_int_equal(pf_sup_deadline(&f->sup) - f->now_ms, PF_SUP_BACKOFF_MIN_MS);
 }
 
+/* Where others of its sort do the work meanwhile, they have the machine first; but the time does
+ * not grow. */
+static void test_supervise_lets_those_who_stand_in_go_first(void **state)
+{
+    struct fixture *f = *state;
+    f->child[1].tier = PF_SUP_MASTER;
+    assert_string_equal(event(f, PF_SUP_BEGIN, 0), "spawn 0, spawn 1");
+    (void)event(f, PF_SUP_EV_READY, 0);
+    assert_string_equal(event(f, PF_SUP_EV_READY, 1), "spawn 2");
+    assert_string_equal(event(f, PF_SUP_EV_READY, 2), "ready 0");
+    for (int i = 0; i < 3; i++) {
+        f->now_ms += PF_SUP_GOOD_LIFE_MS;
+        assert_string_equal(event(f, PF_SUP_EV_EXITED, 0), "");
+        assert_int_equal(pf_sup_deadline(&f->sup) - f->now_ms, PF_SUP_BACKOFF_MIN_MS);
+        assert_string_equal(at_deadline(f), "spawn 0");
+        (void)event(f, PF_SUP_EV_READY, 0);
+    }
+}
+
 /* A long life without ever being ready is no good one. */
 static void test_supervise_backs_off_from_what_was_never_ready(void **state)
 {
@@ -238,6 +257,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_supervise_backs_off_from_a_daemon_that_keeps_dying,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_supervise_restarts_at_once_after_a_good_life, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_supervise_lets_those_who_stand_in_go_first, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_supervise_backs_off_from_what_was_never_ready, setup,
                                         teardown),
