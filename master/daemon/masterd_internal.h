@@ -68,6 +68,8 @@ struct masterd {
     struct pf_timer *tick;    /* the quorum's deadline, and links to try again */
     struct pf_timer *late;    /* leaving, and nobody leads yet */
     struct pf_timer *restart; /* the core is to be made anew */
+    struct pf_timer *welcome; /* peers are to hear of other masters */
+    bool welcome_is_due;      /* it is set */
     bool is_stopping;         /* until then nothing is told to the old one */
     bool lead_pending;        /* lead once it is new */
     bool is_draining;         /* carrying out effects: do not begin inside */
@@ -113,6 +115,8 @@ void masterd_quorum_gate_shut(struct masterd *d);
 /* masterd_masters.c: links to the other masters, and the probe. */
 void masterd_masters_view(struct masterd *d);
 void masterd_masters_due(struct masterd *d);
+/* Tells peers anew what we are and who else there is. */
+void masterd_masters_welcome(struct masterd *d);
 int64_t masterd_masters_next_ms(const struct masterd *d);
 /* True: the peer was a master's or the probe. */
 bool masterd_masters_up(struct masterd *d, const struct pf_peer_up *up);

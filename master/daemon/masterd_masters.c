@@ -81,6 +81,19 @@ static void tell_core(struct masterd *d, const struct pf_quorum_master *v, uint3
     masterd_step(d, &ev);
 }
 
+/* Where many agents listen, each change would cost as many messages from each master, and most come
+ * when a leader died and everybody has better things to do: the new leader speaks for itself. */
+static void welcome_later(struct masterd *d)
+{
+    enum { AGENTS_PER_MS = 4, LATER_MAX_MS = 500 };
+    if (!d->welcome_is_due) {
+        int64_t wait_ms = d->agent_links.len / AGENTS_PER_MS;
+        d->welcome_is_due = true;
+        pf_timer_set(d->welcome,
+                     pf_loop_now_ms(d->loop) + (wait_ms < LATER_MAX_MS ? wait_ms : LATER_MAX_MS));
+    }
+}
+
 void masterd_masters_view(struct masterd *d)
 {
     struct pf_quorum_master v[PF_MASTERS_MAX];
@@ -111,9 +124,16 @@ void masterd_masters_view(struct masterd *d)
     tell_core(d, v, n);
     if (strcmp(leader, d->leader_address) != 0 || n_before != d->n_masters ||
         memcmp(before, d->masters_text, sizeof before) != 0) {
-        pf_net_welcome_again(d->net);
+        welcome_later(d);
     }
     masterd_masters_due(d);
+}
+
+void masterd_masters_welcome(struct masterd *d)
+{
+    d->welcome_is_due = false;
+    pf_timer_set(d->welcome, INT64_MAX);
+    pf_net_welcome_again(d->net);
 }
 
 void masterd_masters_due(struct masterd *d)

@@ -31,7 +31,7 @@ static void begin_to_lead(struct masterd *d)
     ev.elected.is_stored = true;
     masterd_step(d, &ev);
     masterd_masters_view(d);
-    pf_net_welcome_again(d->net);
+    masterd_masters_welcome(d);
     pf_log(PF_LOG_INFO, "leading", "epoch=%" PRIu64, d->epoch);
 }
 
@@ -277,6 +277,11 @@ static void zk_watch(void *ctx, const struct pf_zk_watch *w)
     masterd_quorum_step(ctx, &ev);
 }
 
+static void on_welcome(void *ctx)
+{
+    masterd_masters_welcome(ctx);
+}
+
 /* --- boot ------------------------------------------------------------------------------------- */
 
 /* The work directory is ours as long as we live; its uuid tells our old nodes from others'. */
@@ -329,6 +334,7 @@ static int make_quorum(struct masterd *d, struct pf_err *err)
     d->quorum = pf_quorum_create(&qo);
     d->tick = pf_timer_create(d->loop, PF_PRIO_URGENT, on_tick, d);
     d->restart = pf_timer_create(d->loop, PF_PRIO_URGENT, on_restart, d);
+    d->welcome = pf_timer_create(d->loop, PF_PRIO_NORMAL, on_welcome, d);
     return pf_zk_create(d->loop, &zo, &ops, d, &d->zk, err);
 }
 
@@ -376,6 +382,7 @@ void masterd_quorum_end(struct masterd *d)
     pf_zk_destroy(d->zk);
     pf_timer_destroy(d->tick);
     pf_timer_destroy(d->restart);
+    pf_timer_destroy(d->welcome);
     pf_quorum_destroy(d->quorum);
     forget_agent_links(d);
 }
