@@ -83,11 +83,11 @@ struct masterd {
     char leader_address[PF_ADDRESS_MAX], leader_http[PF_ADDRESS_MAX];
 };
 
-/* masterd_core.c */
-void masterd_step(struct masterd *d, struct pf_master_event *ev);
 /* masterd.c */
 void masterd_end(struct masterd *d); /* the process, after this turn */
 
+/* masterd_core.c */
+void masterd_step(struct masterd *d, struct pf_master_event *ev);
 PF_MUST_USE int masterd_core_begin(struct masterd *d, struct pf_store *store, struct pf_err *err);
 void masterd_core_end(struct masterd *d);
 /* NULL: no such table. */
@@ -103,11 +103,11 @@ void masterd_fail(struct masterd *d, const struct pf_err *why);
 /* masterd_quorum.c */
 PF_MUST_USE int masterd_quorum_begin(struct masterd *d, struct pf_err *err);
 void masterd_quorum_end(struct masterd *d);
-/* Feeds the quorum and carries out what it wants. */
-void masterd_quorum_step(struct masterd *d, struct pf_quorum_event *ev);
 /* Begins to hand over, and ends the process when another leads, or none took it in time. False:
  * there is nothing to hand over, or nobody to take it. */
 PF_MUST_USE bool masterd_quorum_leave(struct masterd *d);
+/* Feeds the quorum and carries out what it wants. */
+void masterd_quorum_step(struct masterd *d, struct pf_quorum_event *ev);
 void masterd_quorum_submit(void *ctx, const struct pf_batch *batch);
 bool masterd_quorum_may_act(struct masterd *d);
 void masterd_quorum_gate_shut(struct masterd *d);

@@ -332,13 +332,13 @@ static int make_quorum(struct masterd *d, struct pf_err *err)
     const struct pf_zk_ops ops = {zk_session, zk_reply, zk_watch};
     d->agent_links.seed = pf_random_u64();
     d->quorum = pf_quorum_create(&qo);
+    d->late = pf_timer_create(d->loop, PF_PRIO_URGENT, on_leave_late, d);
     d->tick = pf_timer_create(d->loop, PF_PRIO_URGENT, on_tick, d);
     d->restart = pf_timer_create(d->loop, PF_PRIO_URGENT, on_restart, d);
     d->welcome = pf_timer_create(d->loop, PF_PRIO_NORMAL, on_welcome, d);
     return pf_zk_create(d->loop, &zo, &ops, d, &d->zk, err);
 }
 
-    d->late = pf_timer_create(d->loop, PF_PRIO_URGENT, on_leave_late, d);
 static bool is_member(const struct masterd *d)
 {
     struct pf_quorum_master v[PF_MASTERS_MAX];
@@ -380,10 +380,10 @@ int masterd_quorum_begin(struct masterd *d, struct pf_err *err)
 void masterd_quorum_end(struct masterd *d)
 {
     pf_zk_destroy(d->zk);
+    pf_timer_destroy(d->late);
     pf_timer_destroy(d->tick);
     pf_timer_destroy(d->restart);
     pf_timer_destroy(d->welcome);
     pf_quorum_destroy(d->quorum);
     forget_agent_links(d);
 }
-    pf_timer_destroy(d->late);
