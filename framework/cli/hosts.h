@@ -3,8 +3,8 @@
  * addresses 10.213.N.x, so that drills can cut what a real network would. Outside is the machine
  * itself, at 10.213.N.1. A host's namespace and the outer end of its cable have the same name.
  *
- * One way is cut where packets arrive, by a rule that drops those of an address: so connections
- * that stand fall silent, new ones get no answer, and nothing is told to anybody. (A route that drops
+ * One way is cut where packets arrive, by a rule that drops those of an address: connections that
+ * stand fall silent, new ones get no answer, and nothing is told to anybody. (A route that drops
  * them where they begin would let connect() fail at once.) It needs no packet filter. */
 #ifndef PF_FRAMEWORK_CLI_HOSTS_H
 #define PF_FRAMEWORK_CLI_HOSTS_H
