@@ -55,7 +55,7 @@ static void log_problem(struct agentd *d)
     pf_free(d->problem);
     d->problem = problem != NULL ? pf_strdup(problem) : NULL;
     if (problem != NULL) {
-        pf_log(PF_LOG_ERROR, "no master to obey", "agent=%s why=\"%s\"", pf_agent_id(d->core),
+        pf_log(PF_LOG_ERROR, "no master to obey", "agent=%s why=%s", pf_agent_id(d->core),
                problem);
     }
 }

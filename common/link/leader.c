@@ -180,11 +180,13 @@ static bool is_linked(const struct pf_leader *l, struct pf_str instance)
     return false;
 }
 
+enum { WHY_FOREIGN = 1 }; /* beside the PF_E* */
+
 static void close_foreign(struct pf_leader *l, struct link *k, int64_t now_ms)
 {
     k->wants_close = true;
-    k->why = PF_EINVAL;
-    link_move(l, k, LINK_WAITING, "another cluster");
+    k->why = WHY_FOREIGN;
+    link_move(l, k, LINK_WAITING, "another registry");
     link_wait_ms(l, k, pf_backoff_pause(&k->backoff, &l->dice), now_ms);
 }
 
@@ -470,6 +472,8 @@ void pf_leader_describe(const struct pf_leader *l, struct pf_buf *out)
         pf_buf_printf(out, "%s%s", between, k->address);
         if (k->sm.state == LINK_UP) {
             pf_buf_add_cstr(out, link_says(l, k));
+        } else if (k->why == WHY_FOREIGN) {
+            pf_buf_add_cstr(out, " serves another registry than before");
         } else {
             pf_buf_printf(out, ": %s", k->why != 0 ? pf_err_str(k->why) : "not reached yet");
         }

@@ -285,6 +285,13 @@ static void test_leader_of_another_incarnation_is_closed(void **state)
         PF_LEADER_FOREIGN);
     assert_string_equal(did(w), "close a");
     assert_int_equal(pf_leader_index(w->l), -1);
+
+    struct pf_buf text = {0};
+
+    pf_leader_describe(w->l, &text);
+    assert_string_equal(pf_buf_cstr(&text), "a serves another registry than before, b serves "
+                                            "another registry than before, c stands by");
+    pf_buf_fini(&text);
 }
 
 /* Masters name each other; a standby says who leads. */
