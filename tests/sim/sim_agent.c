@@ -18,7 +18,7 @@ struct sim_process {
     enum LauncherState state;
     int64_t pid;
     int wait_status;
-    bool is_forgotten;
+    bool is_forgotten, ignores_term;
 };
 
 enum { PROCESSES_MAX = 4096 };
@@ -53,8 +53,8 @@ static void core_step(struct agent *a, struct pf_agent_event *ev)
 {
     struct pf_agent_stats before, after;
 
-    ev->now_ms = sim_now_ms(a->n.s);
-    ev->wall_ms = sim_wall_ms(a->n.s);
+    ev->now_ms = sim_mono_ms(&a->n);
+    ev->wall_ms = sim_wall_ms(&a->n);
     pf_agent_stats(a->core, &before);
     pf_agent_step(a->core, ev, pf_turns_open(a->turns));
     pf_agent_check(a->core);
@@ -65,6 +65,7 @@ static void core_step(struct agent *a, struct pf_agent_event *ev)
     }
     if (after.registered && !before.registered) {
         sim_log(a->n.s, "%s registered in epoch %" PRIu64, a->n.name, after.epoch);
+        sim_saw_registered(a->n.s, &a->n, after.epoch);
         sim_saw_admitted(a->n.s, pf_str(pf_agent_id(a->core)));
     }
     sim_saw_obey(a->n.s, &a->n, after.epoch);
@@ -92,8 +93,8 @@ static void tell_process(struct agent *a, const struct sim_process *p)
         .pid = p->pid,
         .start_time = (uint64_t)p->pid * 10,
         .wait_status = p->wait_status,
-        .started_ms = sim_wall_ms(a->n.s),
-        .ended_ms = p->state == LauncherState_EXITED ? sim_wall_ms(a->n.s) : 0,
+        .started_ms = sim_wall_ms(&a->n),
+        .ended_ms = p->state == LauncherState_EXITED ? sim_wall_ms(&a->n) : 0,
     };
 
     pf_fb_builder_init(&b, NULL);
@@ -162,8 +163,10 @@ static void process_start(struct agent *a, const struct pf_agent_act_start *act)
         sim_broken(a->n.s, "simulator", "too many processes, or %u arguments", act->n_args);
     }
     p = &a->process[a->n_processes];
-    *p = (struct sim_process){
-        .launch = act->launch, .state = LauncherState_RUNNING, .pid = ++a->next_pid};
+    *p = (struct sim_process){.launch = act->launch,
+                              .state = LauncherState_RUNNING,
+                              .pid = ++a->next_pid,
+                              .ignores_term = sim_chance(a->n.s, 30)};
     (void)snprintf(p->task_id, sizeof p->task_id, "%.*s", PF_STR_ARG(act->args[2]));
     sim_log(a->n.s, "%s: task %s started", a->n.name, p->task_id);
     sim_saw_start(a->n.s, &a->n, pf_str(p->task_id));
@@ -250,7 +253,7 @@ static void carry_out(struct agent *a, const struct pf_effect *e)
         const struct pf_agent_act_signal *x = e->data;
         struct sim_process *p = process_of(a, x->launch);
 
-        if (p != NULL) {
+        if (p != NULL && (x->signal == SIGKILL || !p->ignores_term)) {
             process_end(a, p, x->signal);
         }
         break;
@@ -322,8 +325,7 @@ static int64_t on_settle(struct sim_node *n)
         carry_out(a, e);
     }
     pf_turns_check(a->turns);
-    int64_t at_ms = pf_agent_deadline(a->core);
-    int64_t at_us = at_ms < INT64_MAX / SIM_MS ? at_ms * SIM_MS : INT64_MAX;
+    int64_t at_us = sim_mono_us(n, pf_agent_deadline(a->core));
 
     for (uint32_t i = 0; i < s->o.n_masters; i++) {
         if (a->link[i].peer == 0 && a->link[i].retry_us < at_us) {
@@ -338,7 +340,7 @@ static void on_time(struct sim_node *n)
     struct agent *a = of(n);
 
     connect_masters(a);
-    if (pf_agent_deadline(a->core) <= sim_now_ms(n->s)) {
+    if (pf_agent_deadline(a->core) <= sim_mono_ms(n)) {
         core_step(a, &(struct pf_agent_event){.type = PF_AGENT_DEADLINE});
     }
 }
@@ -424,7 +426,8 @@ static void on_start(struct sim_node *n)
                                        .task_user = "nobody",
                                        .runs_as_root = true,
                                        .allow_any_user = true,
-                                       .resend_ms = 10000};
+                                       .resend_ms = 10000,
+                                       .tracer = sim_tracer(n)};
 
     a->core = pf_agent_create(&o);
     a->turns = pf_turns_create(1 << 20, 1);
@@ -432,6 +435,10 @@ static void on_start(struct sim_node *n)
     memset(a->link, 0, sizeof a->link);
     PF_ASSERT(pf_store_load(a->store, load_row, a, &err) == 0);
     core_step(a, &(struct pf_agent_event){.type = PF_AGENT_BOOT});
+    struct pf_agent_stats stats;
+
+    pf_agent_stats(a->core, &stats);
+    sim_saw_return(s, n, stats.epoch);
     core_step(a, &(struct pf_agent_event){.type = PF_AGENT_DISK, .free_bytes = UINT64_C(1) << 40});
     sim_at(s, s->now_us + 500 + (int64_t)sim_dice(s, 3000), n, on_launcher, NULL);
     for (uint32_t i = 0; i < s->o.n_masters; i++) {
@@ -472,7 +479,13 @@ struct sim_node *sim_agent_new(struct sim *s, uint32_t index)
     sim_node_add(s, &a->n, SIM_AGENT, index, &ops);
     a->image = pf_store_image_create();
     (void)snprintf(a->machine, sizeof a->machine, "machine-%u", index);
-    PF_ASSERT(pf_res_parse(pf_str("cpus:8;mem:8192"), &a->total, &err) == 0);
+    /* Enough on the first one for all that runs for ever; little on others. */
+    uint32_t cpus = index == 0 ? 2 * s->o.n_frameworks : 1 + (uint32_t)sim_dice(s, 4);
+    char total[48];
+
+    (void)snprintf(total, sizeof total, "cpus:%u;mem:8192", cpus);
+    PF_ASSERT(pf_res_parse(pf_str(total), &a->total, &err) == 0);
+    sim_saw_capacity(s, &a->n, cpus * 1000);
     return &a->n;
 }
 

@@ -88,34 +88,51 @@ static void master_kill(struct sim *s)
     kill_for_a_while(s, a_master(s), 5000);
 }
 
+/* The host of a stopped process may be suspended: then its monotonic clock stands still. */
 static void on_resume(struct sim *s, struct sim_node *n, void *data)
 {
     (void)data;
     sim_log(s, "%s goes on", n->name);
-    sim_zk_pause(n, false);
+    if (n->kind == SIM_MASTER) {
+        sim_zk_pause(n, false);
+    }
     sim_settle(n);
+}
+
+static void pause_for(struct sim *s, struct sim_node *n, int64_t ms)
+{
+    bool is_suspended = sim_chance(s, 30);
+
+    if (!n->is_up || n->paused_until_us > s->now_us) {
+        return;
+    }
+    sim_log(s, "%s %s for %" PRId64 " ms", n->name, is_suspended ? "suspended" : "stopped", ms);
+    n->paused_until_us = s->now_us + ms * SIM_MS;
+    n->mono_us -= is_suspended ? ms * SIM_MS : 0;
+    if (n->kind == SIM_MASTER) {
+        sim_zk_pause(n, true);
+    }
+    sim_at(s, n->paused_until_us, n, on_resume, NULL);
 }
 
 static void master_pause(struct sim *s)
 {
-    struct sim_node *n = a_master(s);
-    int64_t ms = some_ms(s, 20000);
+    pause_for(s, a_master(s), some_ms(s, 20000));
+}
 
-    if (n->is_up) {
-        sim_log(s, "%s stopped for %" PRId64 " ms", n->name, ms);
-        n->paused_until_us = s->now_us + ms * SIM_MS;
-        sim_zk_pause(n, true);
-        sim_at(s, n->paused_until_us, n, on_resume, NULL);
-    }
+static void agent_pause(struct sim *s)
+{
+    pause_for(s, any(s, SIM_AGENT), some_ms(s, sim_chance(s, 10) ? 100000 : 10000));
 }
 
 static void hand_over(struct sim *s)
 {
-    struct sim_node *n = a_master(s);
+    struct sim_node *n = a_master(s), *to = any(s, SIM_MASTER);
 
     if (sim_master_leads(n) && n->paused_until_us <= s->now_us) {
-        sim_log(s, "%s shall hand over", n->name);
-        sim_master_hand_over(n);
+        to = to->is_up && to != n && sim_chance(s, 50) ? to : NULL;
+        sim_log(s, "%s shall hand over to %s", n->name, to != NULL ? to->name : "any");
+        sim_master_hand_over(n, to);
     }
 }
 
@@ -181,6 +198,127 @@ static void zk_lost_reply(struct sim *s)
     sim_zk_lose_reply(a_master(s));
 }
 
+static void few_masters(struct sim *s)
+{
+    struct sim_node *a = any(s, SIM_AGENT), *only = any(s, SIM_MASTER);
+    int64_t ms = some_ms(s, sim_chance(s, 10) ? 130000 : 40000);
+
+    for (uint32_t i = 0; i < s->n_nodes; i++) {
+        if (s->node[i]->kind == SIM_MASTER && s->node[i] != only) {
+            cut_for_a_while(s, a, s->node[i], ms);
+            cut_for_a_while(s, s->node[i], a, ms);
+        }
+    }
+}
+
+static void on_roll(struct sim *s, struct sim_node *unused, void *data)
+{
+    struct sim_node *n;
+
+    (void)unused;
+    memcpy(&n, data, sizeof n);
+    if (!s->is_calm) {
+        kill_for_a_while(s, n, 1000);
+    }
+}
+
+static void rolling(struct sim *s)
+{
+    int64_t at_us = s->now_us, gap_ms = 50 + (int64_t)sim_dice(s, 3000);
+
+    for (uint32_t i = 0; i < s->n_nodes; i++) {
+        struct sim_node *n = s->node[i];
+
+        if (n->kind == SIM_MASTER) {
+            sim_at(s, at_us, NULL, on_roll, pf_memdup(&n, sizeof n));
+            at_us += gap_ms * SIM_MS;
+        }
+    }
+}
+
+static void zk_expire(struct sim *s)
+{
+    sim_zk_expire(a_master(s));
+}
+
+static void on_fast(struct sim *s, struct sim_node *unused, void *data)
+{
+    (void)unused;
+    (void)data;
+    sim_zk_slow(s, 0);
+}
+
+static void zk_slow(struct sim *s)
+{
+    int64_t max_us = sim_chance(s, 50) ? 20000 : 800000;
+
+    sim_log(s, "ZooKeeper is slow: up to %" PRId64 " us more", max_us);
+    sim_zk_slow(s, max_us);
+    sim_at(s, s->now_us + some_ms(s, 15000) * SIM_MS, NULL, on_fast, NULL);
+}
+
+/* To whoever is about to lead, or leads since a moment. */
+static void on_second_blow(struct sim *s, struct sim_node *unused, void *data)
+{
+    struct sim_node *n = a_master(s);
+
+    (void)unused;
+    (void)data;
+    if (s->is_calm) {
+        return;
+    }
+    switch (sim_dice(s, 6)) {
+    case 0: sim_zk_expire(n); break;
+    case 1: sim_zk_lose_reply(n); break;
+    case 2: kill_for_a_while(s, n, 2000); break;
+    case 3: pause_for(s, n, some_ms(s, 12000)); break;
+    case 4: sim_zk_cut_for(n, some_ms(s, 10000)); break;
+    default: zk_server(s); break;
+    }
+}
+
+static void takeover(struct sim *s)
+{
+    struct sim_node *n = a_master(s);
+
+    if (sim_chance(s, 50)) {
+        kill_for_a_while(s, n, 5000);
+    } else {
+        sim_zk_expire(n);
+    }
+    sim_at(s, s->now_us + (int64_t)sim_dice(s, sim_chance(s, 70) ? 6000 : 200000), NULL,
+           on_second_blow, NULL);
+}
+
+static void on_message(struct sim *s, struct sim_node *from, struct sim_node *to)
+{
+    switch (sim_dice(s, 4)) {
+    case 0: kill_for_a_while(s, from, 2000); break;
+    case 1: kill_for_a_while(s, to, 2000); break;
+    default: sim_reset_links(s, from, to); break;
+    }
+}
+
+static void at_message(struct sim *s)
+{
+    static const enum Body body[] = {
+        Body_Scheduler_Call,   Body_Scheduler_Event, Body_AgentRegister, Body_AgentTasks,
+        Body_AgentTasksWanted, Body_AgentRegistered, Body_AgentLaunch,   Body_AgentKill,
+        Body_AgentUpdate,      Body_AgentUpdate,     Body_HandOver,      Body_RegistryBatch,
+        Body_AgentAcknowledge, Body_MasterStatus,    Body_Welcome,       Body_AgentsSeen};
+
+    s->trap = body[sim_dice(s, PF_ARRAY_LEN(body))];
+    s->trap_fn = on_message;
+}
+
+static void clock_jump(struct sim *s)
+{
+    struct sim_node *n = s->node[sim_dice(s, s->n_nodes)];
+
+    n->wall_skew_ms += (int64_t)sim_dice(s, 7200000) - 3600000;
+    sim_log(s, "the wall clock of %s jumps", n->name);
+}
+
 static const struct {
     uint32_t bit, weight;
     void (*happen)(struct sim *s);
@@ -197,6 +335,14 @@ static const struct {
     {SIM_FAULT_ZK_OUTAGE, 3, zk_outage},
     {SIM_FAULT_ZK_CUT, 8, zk_cut},
     {SIM_FAULT_ZK_LOST_REPLY, 15, zk_lost_reply},
+    {SIM_FAULT_AGENT_PAUSE, 4, agent_pause},
+    {SIM_FAULT_FEW_MASTERS, 5, few_masters},
+    {SIM_FAULT_ROLLING, 2, rolling},
+    {SIM_FAULT_ZK_EXPIRE, 5, zk_expire},
+    {SIM_FAULT_ZK_SLOW, 5, zk_slow},
+    {SIM_FAULT_TAKEOVER, 12, takeover},
+    {SIM_FAULT_AT_MESSAGE, 25, at_message},
+    {SIM_FAULT_CLOCK, 2, clock_jump},
 };
 
 static void on_fault(struct sim *s, struct sim_node *unused, void *data)
@@ -235,9 +381,10 @@ void sim_heal(struct sim *s)
 {
     sim_log(s, "%s", "calm");
     memset(s->cut, 0, sizeof s->cut);
+    s->trap = 0;
     sim_zk_heal(s);
     for (uint32_t i = 0; i < s->n_nodes; i++) {
-        s->node[i]->paused_until_us = 0;
+        s->node[i]->paused_until_us = 0; /* a suspended one: its clock is late, no more */
         if (!s->node[i]->is_up) {
             sim_node_start(s->node[i]);
         }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A framework on the driver: keeps some tasks running for ever, and in the chaos a stream of short
- * ones. Its process may die; a new instance takes over under the same framework id and knows, as a
- * user with a good database would, what it launched. */
+ * ones, which it kills now and then. By its index: 0 is durable, odd ones are not partition aware
+ * and acknowledge late, every third states a demand instead of taking any offer. Its process may
+ * die; a new instance takes over under the same framework id and knows, as a user with a good
+ * database would, what it launched. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,14 +11,20 @@
 #include "common/link/envelope.h"
 #include "tests/sim/sim_internal.h"
 
-enum { LONG_TASKS = 3, SHORT_TASKS = 3, OFFERS_MAX = 64, TASKS_MAX = 8192 };
+enum { LONG_TASKS = 3, SHORT_TASKS = 3, OFFERS_MAX = 64, TASKS_MAX = 8192, CPU_MILLI = 500 };
 
 struct task {
-    bool is_long, is_running, is_over;
+    bool is_long, is_running, is_over, is_killed;
 };
 
 struct offer {
     char id[64], agent_id[64];
+    uint32_t n_fits; /* so many tasks */
+};
+
+struct ack { /* that the owner will give */
+    char task_id[64], agent_id[64];
+    uint8_t uuid[16];
 };
 
 struct framework {
@@ -29,6 +37,8 @@ struct framework {
     struct offer offer[OFFERS_MAX];
     uint32_t n_offers;
     uint64_t link[PF_MASTERS_MAX];
+    uint32_t demanded;  /* tasks in the demand that stands; UINT32_MAX: none was stated */
+    bool is_suppressed; /* for a while */
     char missing[128];
 };
 
@@ -39,8 +49,8 @@ static struct framework *of(struct sim_node *n)
 
 static void driver_step(struct framework *f, struct pf_driver_event *ev)
 {
-    ev->now_ms = sim_now_ms(f->n.s);
-    ev->wall_ms = sim_wall_ms(f->n.s);
+    ev->now_ms = sim_mono_ms(&f->n);
+    ev->wall_ms = sim_wall_ms(&f->n);
     pf_driver_step(f->d, ev, pf_turns_open(f->turns));
     pf_driver_check(f->d);
 }
@@ -62,6 +72,33 @@ static uint32_t count(const struct framework *f, bool is_long)
     return n;
 }
 
+static bool has_demands(const struct framework *f)
+{
+    return f->n.index % 3 == 2;
+}
+
+static bool acks_late(const struct framework *f)
+{
+    return f->n.index % 2 == 1;
+}
+
+static uint32_t wanted(const struct framework *f)
+{
+    uint32_t n_long = count(f, true), n_short = count(f, false);
+    uint32_t want = n_long < LONG_TASKS ? LONG_TASKS - n_long : 0;
+
+    return want + (!f->n.s->is_calm && n_short < SHORT_TASKS ? SHORT_TASKS - n_short : 0);
+}
+
+static struct pf_ref put_resource(struct pf_fb_builder *b, const char *name, double value)
+{
+    return Resource__put(
+        b, &(struct Resource__args){.name = pf_str(name),
+                                    .type = PF_OPT(Value_Type_SCALAR),
+                                    .scalar = Value_Scalar__put(
+                                        b, &(struct Value_Scalar__args){.value = PF_OPT(value)})});
+}
+
 static struct pf_msg task_info(struct framework *f, struct pf_fb_builder *b, const char *agent_id,
                                bool is_long)
 {
@@ -72,17 +109,8 @@ static struct pf_msg task_info(struct framework *f, struct pf_fb_builder *b, con
                    is_long ? 0
                            : 20 + (uint32_t)sim_dice(f->n.s, sim_chance(f->n.s, 20) ? 8000 : 300));
     const struct pf_str args[] = {PF_STR("work"), pf_str(ms), pf_str(id)};
-    struct pf_ref cpus = Resource__put(
-        b, &(struct Resource__args){
-               .name = PF_STR("cpus"),
-               .type = PF_OPT(Value_Type_SCALAR),
-               .scalar = Value_Scalar__put(b, &(struct Value_Scalar__args){.value = PF_OPT(0.5)})});
-    struct pf_ref mem = Resource__put(
-        b, &(struct Resource__args){
-               .name = PF_STR("mem"),
-               .type = PF_OPT(Value_Type_SCALAR),
-               .scalar = Value_Scalar__put(b, &(struct Value_Scalar__args){.value = PF_OPT(64)})});
-    const struct pf_ref resources[] = {cpus, mem};
+    const struct pf_ref resources[] = {put_resource(b, "cpus", CPU_MILLI / 1000.0),
+                                       put_resource(b, "mem", 64)};
     struct TaskInfo__args t = {
         .name = PF_STR("sim"),
         .task_id = TaskID__put(b, &(struct TaskID__args){.value = pf_str(id)}),
@@ -105,14 +133,15 @@ static void use_offer(struct framework *f, const struct offer *o)
     uint32_t want_short =
         !f->n.s->is_calm && count(f, false) < SHORT_TASKS ? (uint32_t)sim_dice(f->n.s, 3) : 0;
 
-    for (; n < want_long + want_short && f->n_tasks < TASKS_MAX; n++) {
+    for (; n < want_long + want_short && n < o->n_fits && f->n_tasks < TASKS_MAX; n++) {
         char name[32];
 
         pf_fb_builder_init(&b[n], NULL);
         info[n] = task_info(f, &b[n], o->agent_id, n < want_long);
         task_name(f, f->n_tasks, name);
         f->task[f->n_tasks++] = (struct task){.is_long = n < want_long};
-        sim_saw_accept(f->n.s, &f->n, pf_str(name));
+        sim_log(f->n.s, "%s launches %s on %s", f->n.name, name, o->agent_id);
+        sim_saw_accept(f->n.s, &f->n, pf_str(name), CPU_MILLI);
         f->n.s->result->launches++;
     }
     struct pf_driver_event ev = {.type = n > 0 ? PF_DRIVER_ACCEPT : PF_DRIVER_DECLINE};
@@ -121,11 +150,40 @@ static void use_offer(struct framework *f, const struct offer *o)
     ev.accept.n_offers = 1;
     ev.accept.task = info;
     ev.accept.n_tasks = n;
-    ev.accept.refuse_ms = n > 0 ? 0 : 300;
+    ev.accept.refuse_ms = n > 0 ? 0 : !f->n.s->is_calm && sim_chance(f->n.s, 20) ? 5000 : 300;
     driver_step(f, &ev);
     for (uint32_t i = 0; i < n; i++) {
         pf_fb_builder_fini(&b[i]);
     }
+}
+
+static void on_ack(struct sim *s, struct sim_node *n, void *data)
+{
+    struct ack *a = data;
+    struct pf_driver_event ev = {.type = PF_DRIVER_ACKNOWLEDGE};
+
+    (void)s;
+    ev.acknowledge.task_id = pf_str(a->task_id);
+    ev.acknowledge.agent_id = pf_str(a->agent_id);
+    ev.acknowledge.uuid = (struct pf_bytes){a->uuid, sizeof a->uuid};
+    driver_step(of(n), &ev);
+    sim_settle(n);
+}
+
+static void ack_later(struct framework *f, struct TaskStatus x)
+{
+    struct sim *s = f->n.s;
+    struct ack a;
+
+    (void)snprintf(a.task_id, sizeof a.task_id, "%.*s",
+                   PF_STR_ARG(TaskID_value(TaskStatus_task_id(x))));
+    (void)snprintf(a.agent_id, sizeof a.agent_id, "%.*s",
+                   PF_STR_ARG(AgentID_value(TaskStatus_agent_id(x))));
+    memcpy(a.uuid, TaskStatus_uuid(x).at, sizeof a.uuid);
+    int64_t max_us = s->is_calm || sim_chance(s, 80) ? 20000 : 3000000;
+
+    sim_at(s, s->now_us + (int64_t)sim_dice(s, (uint64_t)max_us), &f->n, on_ack,
+           pf_memdup(&a, sizeof a));
 }
 
 static void on_update(struct framework *f, const struct pf_driver_update *u)
@@ -136,7 +194,10 @@ static void on_update(struct framework *f, const struct pf_driver_update *u)
 
     sim_log(f->n.s, "%s told %.*s %s%s", f->n.name, PF_STR_ARG(id), TaskState__str(state),
             u->is_local ? " by its driver" : "");
-    sim_saw_update(f->n.s, id, state, TaskStatus__has_uuid(u->status));
+    sim_saw_update(f->n.s, id, state, TaskStatus_uuid(u->status), f->n.life);
+    if (u->wants_ack) {
+        ack_later(f, u->status);
+    }
     if (sscanf(id.at, "%*[^.].%u", &index) != 1 || index >= f->n_tasks) {
         sim_broken(f->n.s, "ordered-updates", "%s was told of a foreign task %.*s", f->n.name,
                    PF_STR_ARG(id));
@@ -145,7 +206,87 @@ static void on_update(struct framework *f, const struct pf_driver_update *u)
     f->task[index].is_over = pf_driver_state_is_final(state);
 }
 
+/* --- what its owner does besides
+ * ------------------------------------------------------------------ */
+
+/* The demand follows what is wanted. */
+static void demand(struct framework *f)
+{
+    uint32_t n = wanted(f);
+    struct pf_fb_builder b;
+
+    if (n == f->demanded) {
+        return;
+    }
+    f->demanded = n;
+    pf_fb_builder_init(&b, NULL);
+    const struct pf_ref resources[] = {put_resource(&b, "cpus", CPU_MILLI / 1000.0),
+                                       put_resource(&b, "mem", 64)};
+    struct pf_ref one = Demand__put(
+        &b, &(struct Demand__args){.id = PF_STR("d"), .count = n, .resources = {resources, 2}});
+    struct pf_ref all = Scheduler_Call_Demand__put(
+        &b, &(struct Scheduler_Call_Demand__args){.demands = {&one, n > 0 ? 1 : 0}});
+    struct pf_driver_event ev = {.type = PF_DRIVER_DEMAND};
+
+    ev.demand = Scheduler_Call_Demand__finish(&b, all);
+    driver_step(f, &ev);
+    pf_fb_builder_fini(&b);
+}
+
+static void kill_some(struct framework *f)
+{
+    static const int64_t grace[] = {-1, 0, 500, 5000};
+    struct pf_driver_event ev = {.type = PF_DRIVER_KILL};
+    uint32_t i = f->n_tasks, n = (uint32_t)sim_dice(f->n.s, 8) + 1;
+    char name[32];
+
+    while (i > 0 && n > 0) {
+        n -= !f->task[--i].is_over;
+    }
+    if (n > 0 || f->task[i].is_over) {
+        return;
+    }
+    task_name(f, i, name);
+    sim_log(f->n.s, "%s kills %s", f->n.name, name);
+    f->task[i].is_killed = true;
+    ev.kill =
+        (struct pf_driver_kill){.task_id = pf_str(name), .grace_ms = grace[sim_dice(f->n.s, 4)]};
+    driver_step(f, &ev);
+}
+
+static void on_whim(struct sim *s, struct sim_node *n, void *data)
+{
+    struct framework *f = of(n);
+
+    (void)data;
+    if (f->is_suppressed && (s->is_calm || sim_chance(s, 50))) {
+        f->is_suppressed = false;
+        driver_step(f, &(struct pf_driver_event){.type = PF_DRIVER_REVIVE});
+    } else if (!s->is_calm && !has_demands(f) && sim_chance(s, 10)) {
+        f->is_suppressed = true;
+        driver_step(f, &(struct pf_driver_event){.type = PF_DRIVER_SUPPRESS});
+    } else if (!s->is_calm && sim_chance(s, 60)) {
+        kill_some(f);
+    }
+    sim_at(s, s->now_us + (200 + (int64_t)sim_dice(s, 2000)) * SIM_MS, n, on_whim, NULL);
+    sim_settle(n);
+}
+
 /* --- acts ------------------------------------------------------------------------------------- */
+
+static uint32_t n_fits(struct Offer o)
+{
+    double cpus = 0;
+
+    for (uint32_t i = 0; i < Offer_resources__len(o); i++) {
+        struct Resource r = Offer_resources__at(o, i);
+
+        if (pf_str_is(Resource_name(r), "cpus")) {
+            cpus += Value_Scalar_value(Resource_scalar(r));
+        }
+    }
+    return (uint32_t)(cpus * 1000 / CPU_MILLI + 0.0001);
+}
 
 static void note_offers(struct framework *f, struct Scheduler_Event_Offers x)
 {
@@ -158,6 +299,7 @@ static void note_offers(struct framework *f, struct Scheduler_Event_Offers x)
             (void)snprintf(to->id, sizeof to->id, "%.*s", PF_STR_ARG(OfferID_value(Offer_id(o))));
             (void)snprintf(to->agent_id, sizeof to->agent_id, "%.*s",
                            PF_STR_ARG(AgentID_value(Offer_agent_id(o))));
+            to->n_fits = n_fits(o);
         }
     }
 }
@@ -225,10 +367,13 @@ static int64_t on_settle(struct sim_node *n)
             use_offer(f, &o);
             continue;
         }
+        if (has_demands(f) && wanted(f) != f->demanded && pf_driver_is_subscribed(f->d)) {
+            demand(f);
+            continue;
+        }
         break;
     } while (true);
-    int64_t at_ms = pf_driver_deadline(f->d);
-    int64_t at_us = at_ms < INT64_MAX / SIM_MS ? at_ms * SIM_MS : INT64_MAX;
+    int64_t at_us = sim_mono_us(n, pf_driver_deadline(f->d));
 
     return at_us != INT64_MAX && at_us <= n->s->now_us ? n->s->now_us + 10 : at_us;
 }
@@ -237,7 +382,7 @@ static void on_time(struct sim_node *n)
 {
     struct framework *f = of(n);
 
-    if (pf_driver_deadline(f->d) <= sim_now_ms(n->s)) {
+    if (pf_driver_deadline(f->d) <= sim_mono_ms(n)) {
         driver_step(f, &(struct pf_driver_event){.type = PF_DRIVER_DEADLINE});
     }
 }
@@ -293,6 +438,37 @@ static struct pf_msg on_welcome(struct sim_node *n, struct pf_fb_builder *b)
                               Welcome__put(b, &(struct Welcome__args){.kind = PeerKind_SCHEDULER}));
 }
 
+/* What a new instance does not hear of by itself it asks about: all that is not over; and what its
+ * predecessor meant to kill it kills. */
+static void remember(struct framework *f)
+{
+    struct pf_driver_event ev = {.type = PF_DRIVER_RECONCILE};
+    char name[64][32];
+    struct pf_str ask[64];
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < f->n_tasks && n < PF_ARRAY_LEN(ask); i++) {
+        if (!f->task[i].is_over) {
+            task_name(f, i, name[n]);
+            ask[n] = pf_str(name[n]);
+            n++;
+        }
+    }
+    if (n > 0) {
+        ev.reconcile.task = ask;
+        ev.reconcile.n_tasks = n;
+        driver_step(f, &ev);
+    }
+    for (uint32_t i = 0; i < f->n_tasks; i++) {
+        if (!f->task[i].is_over && f->task[i].is_killed) {
+            ev = (struct pf_driver_event){.type = PF_DRIVER_KILL};
+            task_name(f, i, name[0]);
+            ev.kill = (struct pf_driver_kill){.task_id = pf_str(name[0]), .grace_ms = -1};
+            driver_step(f, &ev);
+        }
+    }
+}
+
 static void on_start(struct sim_node *n)
 {
     struct framework *f = of(n);
@@ -323,32 +499,19 @@ static void on_start(struct sim_node *n)
         .framework = FrameworkInfo__finish(&b, FrameworkInfo__put(&b, &info)),
         .master = s->masters,
         .n_masters = s->o.n_masters,
-        .is_durable = n->index == 0});
+        .is_durable = n->index == 0,
+        .explicit_acks = acks_late(f),
+        .tracer = sim_tracer(n)});
     pf_fb_builder_fini(&b);
     f->turns = pf_turns_create(1 << 20, 1);
     f->n_offers = 0;
+    f->demanded = UINT32_MAX;
+    f->is_suppressed = false;
     memset(f->link, 0, sizeof f->link);
     driver_step(f, &(struct pf_driver_event){.type = PF_DRIVER_START});
-    /* What a new instance does not hear of by itself it asks about: all that is not over. */
+    sim_at(s, s->now_us + 500 * SIM_MS, n, on_whim, NULL);
     if (f->id[0] != '\0') {
-        char name[64][32];
-        struct pf_str ask[64];
-        uint32_t n_ask = 0;
-
-        for (uint32_t i = 0; i < f->n_tasks && n_ask < 64; i++) {
-            if (!f->task[i].is_over) {
-                task_name(f, i, name[n_ask]);
-                ask[n_ask] = pf_str(name[n_ask]);
-                n_ask++;
-            }
-        }
-        if (n_ask > 0) {
-            struct pf_driver_event ev = {.type = PF_DRIVER_RECONCILE};
-
-            ev.reconcile.task = ask;
-            ev.reconcile.n_tasks = n_ask;
-            driver_step(f, &ev);
-        }
+        remember(f);
     }
 }
 
@@ -400,6 +563,11 @@ const char *sim_framework_missing(const struct sim_node *n)
         }
         if (!f->task[i].is_over && !f->task[i].is_long) {
             (void)snprintf(f->missing, sizeof f->missing, "short task %s.%u runs on", n->name, i);
+            return f->missing;
+        }
+        if (!f->task[i].is_over && f->task[i].is_killed) {
+            (void)snprintf(f->missing, sizeof f->missing, "task %s.%u was killed and runs on",
+                           n->name, i);
             return f->missing;
         }
         n_running += f->task[i].is_running && f->task[i].is_long;

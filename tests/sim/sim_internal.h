@@ -18,7 +18,7 @@
 
 #define SIM_MS INT64_C(1000) /* virtual time is in microseconds */
 
-enum { SIM_MASTERS_MAX = 5, SIM_AGENTS_MAX = 16, SIM_FRAMEWORKS_MAX = 8, SIM_NODES_MAX = 32 };
+enum { SIM_NODES_MAX = SIM_MASTERS_MAX + SIM_AGENTS_MAX + SIM_FRAMEWORKS_MAX };
 enum sim_kind { SIM_MASTER = 1, SIM_AGENT, SIM_FRAMEWORK };
 
 struct sim;
@@ -52,6 +52,9 @@ struct sim_node {
     bool is_up;
     uint32_t life;  /* grows with each start: events of an earlier life are dropped */
     int64_t paused_until_us;
+    /* Its clocks beside the world's: any two hosts disagree. The monotonic one stands still while
+     * the host is suspended, the boot-time one does not. */
+    int64_t mono_us, boot_us, wall_skew_ms;
     int64_t wake_us;
     uint64_t wake_number;
 };
@@ -108,6 +111,8 @@ struct sim {
     LIST_HEAD(, sim_link) links;
     struct pf_map peers; /* peer -> struct sim_link */
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to: packets are dropped */
+    enum Body trap; /* at the next message of this sort ... (0: none) */
+    void (*trap_fn)(struct sim *s, struct sim_node *from, struct sim_node *to);
     bool is_calm;
     struct pf_fb_builder builder;
     struct sim_zk *zk;
@@ -120,8 +125,14 @@ struct sim {
 _Noreturn void sim_broken(struct sim *s, const char *invariant, const char *fmt, ...)
     PF_PRINTF(3, 4);
 void sim_log(struct sim *s, const char *fmt, ...) PF_PRINTF(2, 3);
+/* Moves of the states of its core, as steps of the run. */
+struct pf_sm_tracer sim_tracer(struct sim_node *n);
 int64_t sim_now_ms(const struct sim *s);
-int64_t sim_wall_ms(const struct sim *s);
+int64_t sim_mono_ms(const struct sim_node *n);
+int64_t sim_boot_ms(const struct sim_node *n);
+int64_t sim_wall_ms(const struct sim_node *n);
+/* When a deadline of its monotonic clock comes, us of the world; INT64_MAX: never. */
+int64_t sim_mono_us(const struct sim_node *n, int64_t mono_ms);
 uint64_t sim_dice(struct sim *s, uint64_t n); /* 0..n-1 */
 bool sim_chance(struct sim *s, uint32_t percent);
 void sim_at(struct sim *s, int64_t at_us, struct sim_node *n, sim_fn *fn, void *data);
@@ -135,7 +146,8 @@ void sim_node_add(struct sim *s, struct sim_node *n, enum sim_kind kind, uint32_
 /* sim_net.c */
 void sim_net_start(struct sim *s);
 /* Begins to connect; on_up or on_down follows with the tag. Returns the peer. `hello` is copied. */
-uint64_t sim_connect(struct sim_node *n, struct pf_str address, struct pf_bytes hello, uint64_t tag);
+uint64_t sim_connect(struct sim_node *n, struct pf_str address, struct pf_bytes hello,
+                     uint64_t tag);
 void sim_send(struct sim_node *n, uint64_t peer, struct pf_bytes message);
 void sim_close(struct sim_node *n, uint64_t peer); /* no on_down for this side */
 /* A Welcome to every accepted link that is up. */
@@ -154,7 +166,8 @@ void sim_master_free(struct sim_node *n);
 void sim_agent_free(struct sim_node *n);
 void sim_framework_free(struct sim_node *n);
 bool sim_master_leads(const struct sim_node *n);
-void sim_master_hand_over(struct sim_node *n);
+/* `to`: NULL: whoever is best. */
+void sim_master_hand_over(struct sim_node *n, struct sim_node *to);
 /* How the model speaks to a master, and it to the model (sim_zk.c). */
 void sim_master_zk_session(struct sim_node *n, const struct pf_zk_session *x);
 void sim_master_zk_reply(struct sim_node *n, const struct pf_zk_reply *x);
@@ -171,13 +184,24 @@ uint32_t sim_master_agents(const struct sim_node *n); /* registered there */
 struct sim_oracle *sim_oracle_new(struct sim *s);
 void sim_oracle_free(struct sim_oracle *o);
 void sim_saw_lead(struct sim *s, const struct sim_node *master, uint64_t epoch);
+/* What the leader of this epoch decided becomes visible. */
+void sim_saw_act(struct sim *s, const struct sim_node *master, uint64_t epoch);
+/* The agent comes back with this epoch. */
+void sim_saw_return(struct sim *s, const struct sim_node *agent, uint64_t epoch);
+void sim_saw_registered(struct sim *s, const struct sim_node *agent, uint64_t epoch);
 void sim_saw_obey(struct sim *s, const struct sim_node *agent, uint64_t epoch);
 void sim_saw_admitted(struct sim *s, struct pf_str agent_id);
 void sim_check_rows(struct sim *s, const struct pf_quorum *q); /* durable-first */
-void sim_saw_accept(struct sim *s, const struct sim_node *framework, struct pf_str task_id);
+/* `cpu_milli`: what it was launched with. */
+void sim_saw_accept(struct sim *s, const struct sim_node *framework, struct pf_str task_id,
+                    uint32_t cpu_milli);
 void sim_saw_start(struct sim *s, const struct sim_node *agent, struct pf_str task_id);
+/* No more can run on it at once. */
+void sim_saw_capacity(struct sim *s, const struct sim_node *agent, uint32_t cpu_milli);
 void sim_saw_exit(struct sim *s, struct pf_str task_id, int wait_status);
-void sim_saw_update(struct sim *s, struct pf_str task_id, enum TaskState state, bool is_update);
+/* `uuid`: .at NULL: nobody is to acknowledge it. `instance`: of the scheduler that was told. */
+void sim_saw_update(struct sim *s, struct pf_str task_id, enum TaskState state,
+                    struct pf_bytes uuid, uint32_t instance);
 void sim_check_end(struct sim *s);
 
 /* sim_zk.c: the model of ZooKeeper among the nodes */
@@ -189,6 +213,8 @@ void sim_zk_cut_for(struct sim_node *master, int64_t ms);
 void sim_zk_kill_server(struct sim *s, int64_t ms);
 void sim_zk_outage(struct sim *s, int64_t ms);
 void sim_zk_lose_reply(struct sim_node *master); /* of its next write: done or not, by dice */
+void sim_zk_expire(struct sim_node *master);
+void sim_zk_slow(struct sim *s, int64_t max_us); /* of each way; 0: as usual */
 void sim_zk_heal(struct sim *s);
 
 /* sim_faults.c */

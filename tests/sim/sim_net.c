@@ -108,6 +108,16 @@ static void take(struct sim *s, struct sim_link *l, int side, struct sim_message
         sim_broken(s, "bounded", "%s got a malformed message: %s", n->name, err.msg);
     }
     s->result->messages++;
+    if (s->trap != 0 && Envelope_body_type(Envelope__root(msg)) == s->trap) {
+        void (*fn)(struct sim *, struct sim_node *, struct sim_node *) = s->trap_fn;
+
+        s->trap = 0;
+        sim_log(s, "trap at %s -> %s", l->end[1 - side]->name, n->name);
+        fn(s, l->end[1 - side], n);
+        if (!hears(l, side)) {
+            return;
+        }
+    }
     if (side == 0 && !l->told_up[0]) {
         l->told_up[0] = true;
         l->state = SIM_LINK_UP;

@@ -12,9 +12,13 @@ struct fact {
     char id[64];
     const struct sim_node *framework, *agent; /* agent: where it was started */
     uint32_t n_starts;
-    bool is_running, has_exited, was_told, was_dropped, was_ended;
+    bool is_running, has_exited, was_told, was_dropped;
     int wait_status;
+    uint32_t cpu_milli;
     enum TaskState told;
+    uint8_t uuid[16];  /* of the last update told ... */
+    uint32_t instance; /* ... to this instance of its scheduler, 0 = none yet */
+    uint32_t rank;     /* of the last update told */
     struct fact *next;
 };
 
@@ -22,6 +26,7 @@ struct lead {
     uint64_t epoch;
     const struct sim_node *master;
     uint32_t life;
+    int64_t at_us;
 };
 
 struct sim_oracle {
@@ -29,7 +34,8 @@ struct sim_oracle {
     struct fact *first;
     struct lead *lead;
     uint32_t n_leads;
-    uint64_t obeyed[SIM_NODES_MAX];
+    uint64_t obeyed[SIM_NODES_MAX], registered[SIM_NODES_MAX]; /* epochs, by place */
+    uint32_t capacity[SIM_NODES_MAX], used[SIM_NODES_MAX];     /* cpu_milli */
     char admitted[SIM_AGENTS_MAX][PF_UUID_TEXT_LEN + 1];
     uint32_t n_admitted;
 };
@@ -68,7 +74,40 @@ void sim_saw_lead(struct sim *s, const struct sim_node *master, uint64_t epoch)
         }
     }
     o->lead = pf_realloc(o->lead, (o->n_leads + 1) * sizeof *o->lead);
-    o->lead[o->n_leads++] = (struct lead){epoch, master, master->life};
+    o->lead[o->n_leads++] = (struct lead){epoch, master, master->life, s->now_us};
+}
+
+/* Two thirds of a session after another master took over the lease of the former one has ended,
+ * whatever it believes: its renewal was sent before. */
+enum { LEASE_MS = 4000, LEASE_SLACK_MS = 20 };
+
+void sim_saw_act(struct sim *s, const struct sim_node *master, uint64_t epoch)
+{
+    const struct sim_oracle *o = s->oracle;
+
+    for (uint32_t i = o->n_leads; i-- > 0 && o->lead[i].epoch > epoch;) {
+        if (s->now_us - o->lead[i].at_us > (LEASE_MS + LEASE_SLACK_MS) * SIM_MS) {
+            sim_broken(s, "one-leader",
+                       "%s acts in epoch %" PRIu64 ", %s has led %" PRIu64 " for %" PRId64 " ms",
+                       master->name, epoch, o->lead[i].master->name, o->lead[i].epoch,
+                       (s->now_us - o->lead[i].at_us) / SIM_MS);
+        }
+    }
+}
+
+/* What its registration told the leader must be durable. */
+void sim_saw_registered(struct sim *s, const struct sim_node *agent, uint64_t epoch)
+{
+    s->oracle->registered[agent->place] = epoch;
+}
+
+void sim_saw_return(struct sim *s, const struct sim_node *agent, uint64_t epoch)
+{
+    if (epoch < s->oracle->registered[agent->place]) {
+        sim_broken(s, "recovery-equals",
+                   "%s comes back with epoch %" PRIu64 ", and was registered in %" PRIu64,
+                   agent->name, epoch, s->oracle->registered[agent->place]);
+    }
 }
 
 void sim_saw_obey(struct sim *s, const struct sim_node *agent, uint64_t epoch)
@@ -142,15 +181,22 @@ static struct fact *fact_of(struct sim *s, struct pf_str task_id)
     return f;
 }
 
-void sim_saw_accept(struct sim *s, const struct sim_node *framework, struct pf_str task_id)
+void sim_saw_accept(struct sim *s, const struct sim_node *framework, struct pf_str task_id,
+                    uint32_t cpu_milli)
 {
     struct fact *f = PF_NEW(struct fact);
 
     (void)snprintf(f->id, sizeof f->id, "%.*s", PF_STR_ARG(task_id));
     f->framework = framework;
+    f->cpu_milli = cpu_milli;
     f->next = s->oracle->first;
     s->oracle->first = f;
     pf_map_put(&s->oracle->tasks, f->id, (uint32_t)strlen(f->id), f);
+}
+
+void sim_saw_capacity(struct sim *s, const struct sim_node *agent, uint32_t cpu_milli)
+{
+    s->oracle->capacity[agent->place] = cpu_milli;
 }
 
 void sim_saw_start(struct sim *s, const struct sim_node *agent, struct pf_str task_id)
@@ -167,26 +213,60 @@ void sim_saw_start(struct sim *s, const struct sim_node *agent, struct pf_str ta
     }
     f->agent = agent;
     f->is_running = true;
+    s->oracle->used[agent->place] += f->cpu_milli;
+    if (s->oracle->used[agent->place] > s->oracle->capacity[agent->place]) {
+        sim_broken(s, "no-double-spend", "with task %s %u.%03u cpus are used on %s of %u", f->id,
+                   s->oracle->used[agent->place] / 1000, s->oracle->used[agent->place] % 1000,
+                   agent->name, s->oracle->capacity[agent->place] / 1000);
+    }
 }
 
 void sim_saw_exit(struct sim *s, struct pf_str task_id, int wait_status)
 {
     struct fact *f = fact_of(s, task_id);
 
+    s->oracle->used[f->agent->place] -= f->is_running ? f->cpu_milli : 0;
     f->is_running = false;
     f->has_exited = true;
     f->wait_status = wait_status;
 }
 
-void sim_saw_update(struct sim *s, struct pf_str task_id, enum TaskState state, bool is_update)
+/* Updates of a task come in this order. */
+static uint32_t rank_of(enum TaskState state)
+{
+    return state == TaskState_TASK_STAGING    ? 1
+           : state == TaskState_TASK_STARTING ? 2
+           : state == TaskState_TASK_RUNNING  ? 3
+           : state == TaskState_TASK_KILLING  ? 4
+                                              : 5;
+}
+
+/* One that is acknowledged: in order, each once to an instance, nothing behind the last. */
+static void note_update(struct sim *s, struct fact *f, enum TaskState state, struct pf_bytes uuid,
+                        uint32_t instance)
+{
+    bool is_same = f->rank > 0 && memcmp(f->uuid, uuid.at, sizeof f->uuid) == 0;
+
+    if (is_same && f->instance == instance) {
+        sim_broken(s, "ordered-updates", "task %s: %s was told twice", f->id,
+                   TaskState__str(state));
+    }
+    if (!is_same && f->rank > 0 && rank_of(state) <= f->rank) {
+        sim_broken(s, "ordered-updates", "task %s: %s after rank %u", f->id, TaskState__str(state),
+                   f->rank);
+    }
+    memcpy(f->uuid, uuid.at, sizeof f->uuid);
+    f->instance = instance;
+    f->rank = rank_of(state);
+}
+
+void sim_saw_update(struct sim *s, struct pf_str task_id, enum TaskState state,
+                    struct pf_bytes uuid, uint32_t instance)
 {
     struct fact *f = fact_of(s, task_id);
-    bool is_end = state == TaskState_TASK_FINISHED || state == TaskState_TASK_FAILED ||
-                  state == TaskState_TASK_KILLED;
 
-    if (f->was_ended && !is_end && is_update) {
-        sim_broken(s, "ordered-updates", "task %s: %s after %s", f->id, TaskState__str(state),
-                   TaskState__str(f->told));
+    if (uuid.len == sizeof f->uuid) {
+        note_update(s, f, state, uuid, instance);
     }
     if (state == TaskState_TASK_FINISHED && (!f->has_exited || f->wait_status != 0)) {
         sim_broken(s, "no-lost-task", "task %s was called finished, and is not", f->id);
@@ -195,7 +275,6 @@ void sim_saw_update(struct sim *s, struct pf_str task_id, enum TaskState state, 
         sim_broken(s, "no-lost-task", "task %s was called dropped, and was started", f->id);
     }
     f->was_dropped = f->was_dropped || state == TaskState_TASK_DROPPED;
-    f->was_ended = f->was_ended || (is_end && is_update);
     f->was_told = true;
     f->told = state;
 }

@@ -31,6 +31,19 @@ void sim_log(struct sim *s, const char *fmt, ...)
     }
 }
 
+static void on_move(void *ctx, const char *entity, const char *id, const char *from, const char *to,
+                    const char *why)
+{
+    struct sim_node *n = ctx;
+
+    sim_log(n->s, "%s: %s %s %s->%s %s", n->name, entity, id, from, to, why);
+}
+
+struct pf_sm_tracer sim_tracer(struct sim_node *n)
+{
+    return (struct pf_sm_tracer){on_move, n};
+}
+
 void sim_broken(struct sim *s, const char *invariant, const char *fmt, ...)
 {
     char text[400];
@@ -51,9 +64,24 @@ int64_t sim_now_ms(const struct sim *s)
     return s->now_us / SIM_MS;
 }
 
-int64_t sim_wall_ms(const struct sim *s)
+int64_t sim_mono_ms(const struct sim_node *n)
 {
-    return s->wall0_ms + sim_now_ms(s);
+    return (n->s->now_us + n->mono_us) / SIM_MS;
+}
+
+int64_t sim_boot_ms(const struct sim_node *n)
+{
+    return (n->s->now_us + n->boot_us) / SIM_MS;
+}
+
+int64_t sim_wall_ms(const struct sim_node *n)
+{
+    return n->s->wall0_ms + sim_now_ms(n->s) + n->wall_skew_ms;
+}
+
+int64_t sim_mono_us(const struct sim_node *n, int64_t mono_ms)
+{
+    return mono_ms < INT64_MAX / SIM_MS ? mono_ms * SIM_MS - n->mono_us : INT64_MAX;
 }
 
 uint64_t sim_dice(struct sim *s, uint64_t n)
@@ -167,6 +195,10 @@ void sim_node_add(struct sim *s, struct sim_node *n, enum sim_kind kind, uint32_
     n->index = index;
     n->place = s->n_nodes;
     n->wake_us = INT64_MAX;
+    n->mono_us = (int64_t)sim_dice(s, 1000000000) * SIM_MS;
+    n->boot_us = n->mono_us + (int64_t)sim_dice(s, 1000000) * SIM_MS;
+    n->wall_skew_ms =
+        sim_chance(s, 50) ? (int64_t)sim_dice(s, 6000) - 3000 : (int64_t)sim_dice(s, 7200000);
     (void)snprintf(n->name, sizeof n->name, "%s%u", names[kind], index);
     (void)snprintf(n->address, sizeof n->address, "%s:5055", n->name);
     s->node[s->n_nodes++] = n;
@@ -344,6 +376,18 @@ static void fini(struct sim *s)
     pf_free(s);
 }
 
+/* What the caller does not set the dice do: mostly three masters. */
+static void set_shape(struct sim *s)
+{
+    static const uint32_t masters[] = {1, 3, 3, 3, 3, 3, 3, 5};
+    uint32_t n_masters = masters[sim_dice(s, PF_ARRAY_LEN(masters))];
+    uint32_t n_agents = 2 + (uint32_t)sim_dice(s, 5), n_frameworks = 1 + (uint32_t)sim_dice(s, 4);
+
+    s->o.n_masters = s->o.n_masters > 0 ? s->o.n_masters : n_masters;
+    s->o.n_agents = s->o.n_agents > 0 ? s->o.n_agents : n_agents;
+    s->o.n_frameworks = s->o.n_frameworks > 0 ? s->o.n_frameworks : n_frameworks;
+}
+
 void sim_run(const struct sim_options *options, struct sim_result *out)
 {
     struct sim *volatile keep = PF_NEW(struct sim);
@@ -351,14 +395,12 @@ void sim_run(const struct sim_options *options, struct sim_result *out)
 
     *out = (struct sim_result){0};
     s->o = *options;
-    s->o.n_masters = options->n_masters > 0 ? options->n_masters : 3;
-    s->o.n_agents = options->n_agents > 0 ? options->n_agents : 4;
-    s->o.n_frameworks = options->n_frameworks > 0 ? options->n_frameworks : 2;
     s->o.faults = options->faults != 0 ? options->faults : SIM_FAULT_ALL;
     s->o.chaos_ms = options->chaos_ms > 0 ? options->chaos_ms : 60000;
     s->result = out;
     s->wall0_ms = INT64_C(1800000000000);
     pf_rng_seed(&s->rng, options->seed);
+    set_shape(s);
     s->peers.seed = pf_rng_next(&s->rng);
     LIST_INIT(&s->links);
     pf_fb_builder_init(&s->builder, NULL);

@@ -232,9 +232,30 @@ void sim_zk_lose_reply(struct sim_node *master)
     }
 }
 
+void sim_zk_expire(struct sim_node *master)
+{
+    struct sim *s = master->s;
+
+    sync_time(s);
+    for (uint32_t k = 0; master->is_up && k < PF_ZK_SESSIONS; k++) {
+        if (sim_chance(s, 70)) {
+            zkm_expire(s->zk->model, s->zk->client[master->index][k]);
+        }
+    }
+    set_wake(s);
+}
+
+void sim_zk_slow(struct sim *s, int64_t max_us)
+{
+    sync_time(s);
+    zkm_slow(s->zk->model, max_us);
+    set_wake(s);
+}
+
 void sim_zk_heal(struct sim *s)
 {
     sync_time(s);
+    zkm_slow(s->zk->model, 0);
     for (uint32_t i = 0; i < zkm_n_servers(s->zk->model); i++) {
         zkm_server_cut(s->zk->model, i, false);
         zkm_server_start(s->zk->model, i);

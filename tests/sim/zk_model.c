@@ -18,7 +18,14 @@ int64_t zkm_dice(struct zkm *z, int64_t from, int64_t to)
 
 static int64_t hop_us(struct zkm *z)
 {
-    return zkm_dice(z, 0, 49) == 0 ? zkm_dice(z, 5000, 60000) : zkm_dice(z, 50, 500);
+    int64_t us = zkm_dice(z, 0, 49) == 0 ? zkm_dice(z, 5000, 60000) : zkm_dice(z, 50, 500);
+
+    return us + (z->slow_us > 0 ? zkm_dice(z, 0, z->slow_us) : 0);
+}
+
+void zkm_slow(struct zkm *z, int64_t max_us)
+{
+    z->slow_us = max_us;
 }
 
 static bool is_sooner(const struct zkm_job *a, const struct zkm_job *b)
@@ -455,8 +462,7 @@ int64_t zkm_next_us(const struct zkm *z)
     uint32_t i = next_client(z);
     int64_t at_us = z->n_jobs > 0 ? z->job[0].at_us : INT64_MAX;
 
-    return i != UINT32_MAX && z->client[i].out[0].at_us < at_us ? z->client[i].out[0].at_us
-                                                                : at_us;
+    return i != UINT32_MAX && z->client[i].out[0].at_us < at_us ? z->client[i].out[0].at_us : at_us;
 }
 
 void zkm_run(struct zkm *z, int64_t now_us)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A model of a ZooKeeper ensemble in virtual time: one committed history, servers that apply it with
- * a lag, clients (one session each) that are connected to one server, lose it and find another;
+/* A model of a ZooKeeper ensemble in virtual time: one committed history, servers that apply it
+ * with a lag, clients (one session each) that are connected to one server, lose it and find another;
  * sessions that expire; watches that fire late; commits whose answer is lost. It keeps the contract
- * of common/elect/zk_op.h, which tests/unit/test_zk_conformance.c holds it and a real ensemble to. All
- * dice come from one seed. Times are in microseconds.
+ * of common/elect/zk_op.h, which tests/unit/test_zk_conformance.c holds it and a real ensemble to.
+ * All dice come from one seed. Times are in microseconds.
  *
  * The caller moves time (zkm_run) and takes what clients are told (zkm_take). */
 #ifndef PF_TESTS_SIM_ZK_MODEL_H
@@ -36,8 +36,8 @@ struct zkm_event {
 struct zkm *zkm_create(const struct zkm_options *o);
 void zkm_destroy(struct zkm *z);
 
-/* A client begins to connect; `session` is told back in its events, `server` is tried first. Returns
- * its number, never reused. */
+/* A client begins to connect; `session` is told back in its events, `server` is tried first.
+ * Returns its number, never reused. */
 uint32_t zkm_open(struct zkm *z, uint8_t session, uint32_t server, int32_t timeout_ms);
 void zkm_close(struct zkm *z, uint32_t client);   /* ends the session; no more events */
 void zkm_abandon(struct zkm *z, uint32_t client); /* its process died: the session runs out */
@@ -63,6 +63,8 @@ void zkm_client_pause(struct zkm *z, uint32_t client, bool is_paused);
 /* The connection breaks at the next write: after that was committed, or before. */
 void zkm_break_at_write(struct zkm *z, uint32_t client, bool is_committed);
 void zkm_expire(struct zkm *z, uint32_t client);
+/* Each way between client and server takes up to so long more; 0: as usual. */
+void zkm_slow(struct zkm *z, int64_t max_us);
 /* What the history holds now; NULL: no such node. Borrowed. For tests. */
 const struct pf_bytes *zkm_node(struct zkm *z, struct pf_str path);
 

@@ -98,7 +98,7 @@ struct zkm_txn {
 struct zkm {
     struct zkm_options o;
     struct pf_rng rng;
-    int64_t now_us;
+    int64_t now_us, slow_us;
     uint64_t next_number, next_session;
     struct zkm_job *job;
     uint32_t n_jobs, cap_jobs;
