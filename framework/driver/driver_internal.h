@@ -20,6 +20,7 @@ enum {
     DRIVER_ASKED_PER_MS = 8,       /* the more tasks, the later the first question, but not */
     DRIVER_ASK_LATER_MS = 1000,    /* later than this */
     DRIVER_ENDED_MAX = 10000,      /* ended tasks remembered, to know repeated statuses */
+    DRIVER_PAST = 3,               /* updates before the last: a stream has four */
     DRIVER_WAITING_MAX = 10000,    /* calls that wait for a subscription */
     DRIVER_QUESTIONS_MAX = 10000,  /* tasks asked about by the owner, until there is an answer */
     DRIVER_UUID_BYTES = 16,
@@ -100,6 +101,7 @@ struct driver_task {
     uint32_t n_stale;            /* ... about earlier launches of the id: answers may come yet */
     uint32_t n_questions;        /* of ours in this subscription: answers without news not told */
     bool has_uuid, is_acked;     /* of the last status told that had one */
+    uint64_t past[DRIVER_PAST];  /* beginnings of the uuids told before that one; 0 = none */
     bool is_killing;             /* `kill` is repeated in every subscription */
     uint8_t uuid[DRIVER_UUID_BYTES];
     struct pf_driver_kill kill;  /* task_id unused */

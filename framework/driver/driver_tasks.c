@@ -127,6 +127,26 @@ static bool task_is_repeat(const struct driver_task *task, struct TaskStatus s)
            memcmp(task->uuid, TaskStatus_uuid(s).at, DRIVER_UUID_BYTES) == 0;
 }
 
+static uint64_t uuid_beginning(const uint8_t *uuid)
+{
+    uint64_t n;
+
+    memcpy(&n, uuid, sizeof n);
+    return n;
+}
+
+/* One before the last: an agent that dies sends again what was acknowledged while the row of that
+ * was on its way to the disk. */
+static bool task_is_past(const struct driver_task *task, struct TaskStatus s)
+{
+    for (size_t i = 0; status_has_uuid(s) && i < DRIVER_PAST; i++) {
+        if (task->past[i] != 0 && task->past[i] == uuid_beginning(TaskStatus_uuid(s).at)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Told before: our acknowledgement got lost, or its turn has not come. */
 static void update_repeated(struct pf_driver *d, const struct driver_task *task,
                             struct TaskStatus s, struct pf_turn *t)
@@ -227,6 +247,10 @@ static void update_note(struct driver_task *task, struct TaskStatus s, bool is_a
     task->was_heard_of = true;
     task_set_agent(task, AgentID_value(TaskStatus_agent_id(s)));
     if (status_has_uuid(s)) {
+        if (task->has_uuid) {
+            memmove(&task->past[1], &task->past[0], sizeof task->past - sizeof task->past[0]);
+            task->past[0] = uuid_beginning(task->uuid);
+        }
         memcpy(task->uuid, TaskStatus_uuid(s).at, DRIVER_UUID_BYTES);
         task->has_uuid = true;
         task->is_acked = is_acked;
@@ -250,6 +274,11 @@ void driver_on_update(struct pf_driver *d, struct TaskStatus s, struct pf_turn *
     }
     if (task && task_is_repeat(task, s)) {
         update_repeated(d, task, s, t);
+        return;
+    }
+    if (task && task_is_past(task, s)) {
+        d->stats.duplicates++;
+        driver_send_ack(d, id, AgentID_value(TaskStatus_agent_id(s)), TaskStatus_uuid(s).at, t);
         return;
     }
     if (task && update_is_no_news(task, s)) {

@@ -116,6 +116,22 @@ static void test_driver_reconciles_open_launches_after_a_break(void **state)
     drv_expect(f, "update t1 TASK_RUNNING\n"); /* not asked by us any more */
 }
 
+/* An agent dies before its disk knows that RUNNING was acknowledged, and says it again after the end:
+ * the owner hears nothing, the agent gets its acknowledgement. */
+static void test_driver_knows_updates_before_the_last(void **state)
+{
+    struct drv *f = *state;
+
+    given_launched(f);
+    drv_hear_update(f, "t1", "TASK_RUNNING", ",\"uuid\":\"" UUID1 "\"");
+    drv_hear_update(f, "t1", "TASK_FINISHED", ",\"uuid\":\"" UUID2 "\"");
+    drv_drain(f);
+    drv_hear_update(f, "t1", "TASK_RUNNING", ",\"uuid\":\"" UUID1 "\"");
+    drv_expect(f, "send 10 " ACK("t1", UUID1));
+    drv_hear_update(f, "t1", "TASK_FINISHED", ",\"uuid\":\"" UUID2 "\"");
+    drv_expect(f, "send 10 " ACK("t1", UUID2));
+}
+
 /* The agent comes back without a launch that was on its way, while the subscription stands: the
  * master says so unasked, and the owner hears of it. */
 static void test_driver_tells_a_launch_that_did_not_arrive(void **state)
@@ -388,6 +404,7 @@ int main(void)
         T(test_driver_tells_dropped_to_partition_aware_frameworks),
         T(test_driver_refuses_a_task_id_in_use),
         T(test_driver_reconciles_open_launches_after_a_break),
+        T(test_driver_knows_updates_before_the_last),
         T(test_driver_tells_a_launch_that_did_not_arrive),
         T(test_driver_asks_until_there_is_an_answer),
         T(test_driver_states_demands_and_restates_what_is_left),
