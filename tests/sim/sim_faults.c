@@ -102,8 +102,10 @@ static void on_resume(struct sim *s, struct sim_node *n, void *data)
 static void pause_for(struct sim *s, struct sim_node *n, int64_t ms)
 {
     bool is_suspended = sim_chance(s, 30);
+    int64_t left_ms = s->o.chaos_ms - sim_now_ms(s); /* the calm finds everybody awake */
 
-    if (!n->is_up || n->paused_until_us > s->now_us) {
+    ms = ms < left_ms ? ms : left_ms;
+    if (!n->is_up || n->paused_until_us > s->now_us || ms <= 0) {
         return;
     }
     sim_log(s, "%s %s for %" PRId64 " ms", n->name, is_suspended ? "suspended" : "stopped", ms);
@@ -384,7 +386,6 @@ void sim_heal(struct sim *s)
     s->trap = 0;
     sim_zk_heal(s);
     for (uint32_t i = 0; i < s->n_nodes; i++) {
-        s->node[i]->paused_until_us = 0; /* a suspended one: its clock is late, no more */
         if (!s->node[i]->is_up) {
             sim_node_start(s->node[i]);
         }

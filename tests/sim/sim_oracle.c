@@ -241,7 +241,7 @@ static uint32_t rank_of(enum TaskState state)
                                               : 5;
 }
 
-/* One that is acknowledged: in order, each once to an instance, nothing behind the last. */
+/* One that is acknowledged: to an instance in order, each once, nothing behind the last. */
 static void note_update(struct sim *s, struct fact *f, enum TaskState state, struct pf_bytes uuid,
                         uint32_t instance)
 {
@@ -251,7 +251,7 @@ static void note_update(struct sim *s, struct fact *f, enum TaskState state, str
         sim_broken(s, "ordered-updates", "task %s: %s was told twice", f->id,
                    TaskState__str(state));
     }
-    if (!is_same && f->rank > 0 && rank_of(state) <= f->rank) {
+    if (!is_same && f->instance == instance && rank_of(state) <= f->rank) {
         sim_broken(s, "ordered-updates", "task %s: %s after rank %u", f->id, TaskState__str(state),
                    f->rank);
     }

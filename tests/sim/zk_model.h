@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A model of a ZooKeeper ensemble in virtual time: one committed history, servers that apply it
- * with a lag, clients (one session each) that are connected to one server, lose it and find another;
+ * with a lag, clients (one session each) that are connected to one server, lose it and find
+ * another;
  * sessions that expire; watches that fire late; commits whose answer is lost. It keeps the contract
  * of common/elect/zk_op.h, which tests/unit/test_zk_conformance.c holds it and a real ensemble to.
  * All dice come from one seed. Times are in microseconds.
