@@ -11,6 +11,7 @@
 enum {
     QUORUM_STATUS_MS = 1000, /* how often masters tell each other how they are */
     QUORUM_FREEZE_MS = 1000, /* a hand-over that is not drained by then is called off */
+    QUORUM_SILENT_MS = 5000, /* a linked master that told nothing for so long may hang */
     QUORUM_TROUBLE_BYTES = 320,
     QUORUM_GREY_MS = 10000,  /* a standby that sees over 10 % more agents for so long shall lead */
 };
@@ -23,6 +24,8 @@ struct quorum_other {
     bool leads;
     uint64_t applied, epoch;
     uint32_t n_agents;
+    int64_t heard_ms; /* of its last status, or of the link */
+    bool is_silent;
     char trouble[QUORUM_TROUBLE_BYTES]; /* "": it could lead */
     int64_t grey_since_ms; /* 0: it does not see more agents than we */
 };

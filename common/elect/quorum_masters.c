@@ -54,6 +54,8 @@ void quorum_master_link(struct pf_quorum *q, struct pf_str instance, bool is_up)
     if (o != NULL) {
         o->is_linked = is_up;
         o->has_status = o->has_status && is_up;
+        o->heard_ms = q->now_ms;
+        o->is_silent = false;
         o->grey_since_ms = 0;
     }
     q->view_changed = true;
@@ -106,11 +108,33 @@ static void on_status(struct pf_quorum *q, struct MasterStatus s)
                       o->applied != MasterStatus_applied(s) || o->leads != MasterStatus_leads(s) ||
                       !pf_str_is(trouble, o->trouble);
     (void)snprintf(o->trouble, sizeof o->trouble, "%.*s", PF_STR_ARG(trouble));
+    q->view_changed = q->view_changed || o->is_silent;
     o->has_status = true;
+    o->heard_ms = q->now_ms;
+    o->is_silent = false;
     o->leads = MasterStatus_leads(s);
     o->applied = MasterStatus_applied(s);
     o->n_agents = MasterStatus_n_agents(s);
     o->epoch = MasterStatus_epoch(s);
+}
+
+/* Its connection stands even if the process is stopped. */
+static void look_for_silent(struct pf_quorum *q)
+{
+    for (uint32_t i = 0; i < q->n_others; i++) {
+        struct quorum_other *o = &q->other[i];
+
+        if (o->is_linked && !o->is_silent && q->now_ms - o->heard_ms >= QUORUM_SILENT_MS) {
+            o->is_silent = true;
+            q->view_changed = true;
+        }
+    }
+}
+
+/* Why it could not lead, as far as we know; "": it could. */
+static const char *trouble_of(const struct quorum_other *o)
+{
+    return o->is_silent ? "it says nothing, though it is connected: it may hang" : o->trouble;
 }
 
 /* A standby that sees over 10 % more agents than we for a while has the better place in the net. */
@@ -118,7 +142,7 @@ static void look_for_grey(struct pf_quorum *q)
 {
     for (uint32_t i = 0; q->leads && !q->is_frozen && i < q->n_others; i++) {
         struct quorum_other *o = &q->other[i];
-        bool sees_more = o->is_linked && o->has_status && o->trouble[0] == '\0' &&
+        bool sees_more = o->is_linked && o->has_status && trouble_of(o)[0] == '\0' &&
                          (uint64_t)o->n_agents * 10 > (uint64_t)q->n_agents * 11;
 
         if (!sees_more) {
@@ -151,7 +175,7 @@ static const struct quorum_other *best_standby(const struct pf_quorum *q)
     for (uint32_t i = 0; i < q->n_others; i++) {
         const struct quorum_other *o = &q->other[i];
 
-        if (!o->is_linked || o->trouble[0] != '\0') {
+        if (!o->is_linked || trouble_of(o)[0] != '\0') {
             continue;
         }
         if (best == NULL || (o->has_status && !best->has_status) ||
@@ -176,9 +200,9 @@ void quorum_step_down(struct pf_quorum *q, struct pf_str to)
                                  : "no standby that could lead is linked");
         return;
     }
-    if (o->trouble[0] != '\0') {
+    if (trouble_of(o)[0] != '\0') {
         pf_outbox_say(&q->out, true, "no hand-over: master %s could not lead: %s", o->instance,
-                      o->trouble);
+                      trouble_of(o));
         return;
     }
     memcpy(q->target, o->instance, sizeof q->target);
@@ -257,6 +281,7 @@ void quorum_masters_tick(struct pf_quorum *q)
     }
     q->status_ms = q->now_ms + QUORUM_STATUS_MS;
     send_status(q);
+    look_for_silent(q);
     look_for_grey(q);
 }
 
@@ -300,7 +325,7 @@ uint32_t pf_quorum_view(const struct pf_quorum *q, struct pf_quorum_master out[P
                                                   o->epoch != pf_elect_epoch(q->elect));
                 v->has_lag = o->has_status;
                 v->epoch = o->epoch;
-                v->trouble = o->is_linked ? o->trouble : "";
+                v->trouble = o->is_linked ? trouble_of(o) : "";
                 v->lag = o->has_status ? newest - o->applied : 0;
             }
         }

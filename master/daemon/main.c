@@ -7,6 +7,8 @@
 #include "master/daemon/masterd.h"
 #include "master/daemon/masterd_transfer.h"
 
+#define DESCRIPTORS_MIN 256u /* 64 of them are kept for listeners and the other masters */
+
 static int print_help(void)
 {
     struct pf_buf text = {0};
@@ -57,10 +59,16 @@ int main(int argc, char **argv)
         return 0;
     }
     pf_log_setup(options.log_level, NULL, NULL);
-    uint64_t descriptors;
+    uint64_t descriptors = 0;
     if (pf_fd_raise_limit(&descriptors, &err) < 0) {
         pf_log_err(PF_LOG_WARN, "descriptors stay limited", &err);
         pf_err_clear(&err);
+    } else if (descriptors < DESCRIPTORS_MIN) {
+        fprintf(stderr,
+                "proffer-master: only %llu files may be open, at least %u are needed: ulimit -n\n",
+                (unsigned long long)descriptors, DESCRIPTORS_MIN);
+        pf_masterd_options_fini(&options);
+        return 1;
     }
     int rc = pf_transfer_is_wanted(&options) ? transfer(&options, &err) : serve(&options, &err);
     pf_masterd_options_fini(&options);

@@ -399,6 +399,30 @@ static void test_no_hand_over_to_a_standby_in_trouble(void **state)
     assert_int_equal(leader(w), fit);
 }
 
+/* One that is stopped keeps its connection. */
+static void test_no_hand_over_to_a_standby_that_hangs(void **state)
+{
+    struct world *w = *state;
+    int l = leader(w), hung = (l + 1) % N;
+    struct pf_quorum_master v[PF_MASTERS_MAX];
+
+    w->m[hung].is_dead = true;
+    pass(w, 6500);
+    uint32_t n = pf_quorum_view(w->m[l].q, v);
+
+    for (uint32_t k = 0; k < n; k++) {
+        bool is_hung = strcmp(v[k].m->instance, w->m[hung].instance) == 0;
+
+        assert_int_equal(strstr(v[k].trouble, "it may hang") != NULL, is_hung);
+    }
+    hand_over(w, hung);
+    assert_false(pf_quorum_is_frozen(w->m[l].q));
+    w->m[hung].is_dead = false;
+    pass(w, 1500);
+    hand_over(w, hung);
+    assert_true(pf_quorum_is_frozen(w->m[l].q));
+}
+
 /* A standby that sees over 10 % more agents for 10 s is handed the lead; not one that sees 10 %. */
 static void test_grey_partition(void **state)
 {
@@ -491,6 +515,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_hand_over_to_nobody_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_hand_over_to_a_standby_in_trouble, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_hand_over_to_a_standby_that_hangs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_grey_partition, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leader_without_zookeeper_stops_in_time, setup,
                                         teardown),
