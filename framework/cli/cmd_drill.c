@@ -275,6 +275,7 @@ static int read_options(struct drill *d)
         .n_tasks = (uint32_t)load,
         .n_sim_tasks = (uint32_t)sim,
         .every_ms = EVERY_MS,
+        .rest_ms = (int32_t)pf_args_num(args, "rest", 0),
         .pause_limit_us = pf_args_num(args, "pause-limit", PAUSE_MS) * 1000,
     };
     return 0;
@@ -325,6 +326,7 @@ static const struct pf_cli_option options[] = {
      .kind = PF_ARG_DURATION,
      .arg = "TIME",
      .help = "how long an outage or a partition lasts"},
+    {.name = "rest", .kind = PF_ARG_DURATION, .arg = "TIME", .help = "between rounds, at least"},
     {.name = "deadline",
      .kind = PF_ARG_DURATION,
      .arg = "TIME",

@@ -35,8 +35,9 @@ enum {
 };
 #define MEM_BYTES (INT64_C(8) << 20)
 
-enum kind { KIND_LONG, KIND_SHORT, KIND_SIM, KIND_COUNT };
-static const char *const kind_words[KIND_COUNT] = {"long", "short", "sim"};
+/* Those that last are kept running, of the brief ones there is always another. */
+enum kind { KIND_LONG, KIND_SHORT, KIND_SIM, KIND_BRIEF, KIND_COUNT };
+static const char *const kind_words[KIND_COUNT] = {"long", "short", "sim", "brief"};
 
 /* A line is one write to a file open for appending, so lines never mix. $1 = token, $2 = directory.
  */
@@ -47,6 +48,7 @@ static const char *const scripts[KIND_COUNT] = {
     [KIND_LONG] = SCRIPT_HEAD "while [ ! -e \"$d/stop\" ]; do sleep 0.2; w tick; done; w end",
     [KIND_SHORT] = SCRIPT_HEAD "w end",
     [KIND_SIM] = "sleep 10000000",
+    [KIND_BRIEF] = "sleep 0",
 };
 
 struct task {
@@ -73,7 +75,19 @@ struct load {
     uint32_t n_open;             /* with files, without a final state */
     char framework_id[256];
     bool is_finishing, is_over, was_asked;
+    bool has_sim;    /* there are simulated agents to be used */
+    bool is_waiting; /* for an offer, and the parent knows */
 };
+
+static bool is_sim(enum kind kind)
+{
+    return kind == KIND_SIM || kind == KIND_BRIEF;
+}
+
+static bool is_lasting(enum kind kind)
+{
+    return kind == KIND_LONG || kind == KIND_SIM;
+}
 
 /* A line for the journal and for the parent. */
 static void say(struct load *l, const char *fmt, ...) PF_PRINTF(2, 3);
@@ -102,7 +116,7 @@ static struct task *task_add(struct load *l, const char *token, enum kind kind)
     struct task *t = PF_NEW(struct task);
     (void)snprintf(t->token, sizeof t->token, "%s", token);
     t->kind = kind;
-    l->n_open += kind != KIND_SIM ? 1 : 0;
+    l->n_open += is_sim(kind) ? 0 : 1;
     pf_ptrs_push(&l->tasks, t);
     pf_map_put(&l->by_token, t->token, (uint32_t)strlen(t->token), t);
     return t;
@@ -124,20 +138,25 @@ static void demand(struct load *l)
             d[n].count = l->wanted[k];
             d[n].cpus_milli = CPUS_MILLI;
             d[n].mem_bytes = MEM_BYTES;
-            d[n].constraints = k == KIND_SIM ? &fake : &real;
+            d[n].constraints = is_sim((enum kind)k) ? &fake : &real;
             d[n++].n_constraints = 1;
         }
     }
     if (pf_scheduler_demand(l->scheduler, d, n, &problem) < 0) {
         pf_cli_note(l->cli, "drill-load: %s", problem.text);
     }
+    if (n > 0 && !l->is_waiting) {
+        l->is_waiting = true;
+        say(l, "want %" PRId64, pf_now_us());
+    }
 }
 
 static void on_time(void *ctx)
 {
     struct load *l = ctx;
-    if (l->wanted[KIND_SHORT] == 0) {
+    if (l->wanted[KIND_SHORT] == 0 || (l->has_sim && l->wanted[KIND_BRIEF] == 0)) {
         l->wanted[KIND_SHORT] = 1;
+        l->wanted[KIND_BRIEF] = l->has_sim ? 1 : 0;
         demand(l);
     }
 }
@@ -155,14 +174,16 @@ static void launch(struct load *l, const struct pf_offer_view *offer, enum kind 
                        kind_words[kind]);
         const struct task *t = task_add(l, token, kind);
         say(l, "accept %" PRId64 " %s %s", pf_now_us(), t->token,
-            kind == KIND_SIM ? "sim" : "file");
+            kind == KIND_BRIEF ? "brief"
+            : is_sim(kind)     ? "sim"
+                               : "file");
         const char *const line[] = {"/bin/sh", "-c", scripts[kind], "sh", t->token, l->files, NULL};
         memcpy(argv[n], line, sizeof line);
         spec[n] = (struct pf_task_spec)PF_TASK_SPEC_INIT;
         spec[n].task_id = t->token;
         spec[n].cpus_milli = CPUS_MILLI;
         spec[n].mem_bytes = MEM_BYTES;
-        if (kind == KIND_SIM) {
+        if (is_sim(kind)) {
             spec[n].command = scripts[kind];
         } else {
             spec[n].argv = argv[n];
@@ -173,7 +194,7 @@ static void launch(struct load *l, const struct pf_offer_view *offer, enum kind 
     if (pf_scheduler_accept(l->scheduler, &offer->id, 1, spec, n, -1, &problem) < 0) {
         pf_cli_note(l->cli, "drill-load: %s", problem.text);
     }
-    if (kind == KIND_SHORT && n > 0) {
+    if (!is_lasting(kind) && n > 0) {
         pf_timer_set(l->timer, pf_loop_now_ms(l->loop) + l->every_ms);
     }
 }
@@ -184,6 +205,7 @@ static void on_offers(void *ctx, struct pf_scheduler *s, const struct pf_offer_v
     struct load *l = ctx;
     (void)s;
     say(l, "offers %" PRId64 " %zu", pf_now_us(), n);
+    l->is_waiting = false;
     for (size_t i = 0; i < n; i++) {
         int k = 0;
         while (k < KIND_COUNT &&
@@ -219,7 +241,7 @@ static void on_status(void *ctx, struct pf_scheduler *s, const struct pf_task_st
         pf_cli_note(l->cli, "drill-load: told of a strange task");
         return;
     }
-    if (l->is_finishing && t != NULL && t->kind == KIND_SIM) {
+    if (l->is_finishing && t != NULL && is_sim(t->kind)) {
         return;
     }
     say(l, "status %" PRId64 " %s %s %s", pf_now_us(), status->task_id,
@@ -230,8 +252,8 @@ static void on_status(void *ctx, struct pf_scheduler *s, const struct pf_task_st
     t->is_doubtful = false;
     if (status->is_final && !t->is_final) {
         t->is_final = true;
-        l->n_open -= t->kind != KIND_SIM ? 1 : 0;
-        if (t->kind != KIND_SHORT && status->state != PF_TASK_FINISHED && !l->is_finishing) {
+        l->n_open -= is_sim(t->kind) ? 0 : 1;
+        if (is_lasting(t->kind) && status->state != PF_TASK_FINISHED && !l->is_finishing) {
             l->wanted[t->kind]++; /* under another name: nothing is restarted */
             demand(l);
         }
@@ -253,7 +275,7 @@ static void on_disconnected(void *ctx, struct pf_scheduler *s, const char *why)
     (void)s;
     (void)why;
     say(l, "disconnected %" PRId64, pf_now_us());
-    if (l->wanted[KIND_SHORT] == 0 && !l->is_finishing) {
+    if (!l->is_finishing) {
         on_time(l); /* there is to be something wanted when the next leader comes */
     }
 }
@@ -316,18 +338,19 @@ static void take_line(struct load *l, char *line)
         (void)snprintf(l->framework_id, sizeof l->framework_id, "%s", word[3]);
     } else if (n == 4 && strcmp(word[0], "accept") == 0) {
         const char *last = strrchr(word[2], '.');
-        enum kind kind = strcmp(word[3], "sim") == 0                     ? KIND_SIM
-                         : last != NULL && strcmp(last + 1, "long") == 0 ? KIND_LONG
-                                                                         : KIND_SHORT;
+        enum kind kind = KIND_SHORT;
+        for (int k = 0; last != NULL && k < KIND_COUNT; k++) {
+            kind = strcmp(last + 1, kind_words[k]) == 0 ? (enum kind)k : kind;
+        }
         task_add(l, word[2], kind)->is_doubtful = true;
         l->next_seq++;
-        l->wanted[kind] -= kind != KIND_SHORT && l->wanted[kind] > 0 ? 1 : 0;
+        l->wanted[kind] -= is_lasting(kind) && l->wanted[kind] > 0 ? 1 : 0;
     } else if (n == 5 && strcmp(word[0], "status") == 0) {
         struct task *t = pf_map_get(&l->by_token, word[2], (uint32_t)strlen(word[2]));
         if (t != NULL && strcmp(word[4], "final") == 0 && !t->is_final) {
             t->is_final = true;
-            l->n_open -= t->kind != KIND_SIM ? 1 : 0;
-            l->wanted[t->kind] += t->kind != KIND_SHORT ? 1 : 0;
+            l->n_open -= is_sim(t->kind) ? 0 : 1;
+            l->wanted[t->kind] += is_lasting(t->kind) ? 1 : 0;
         }
     }
 }
@@ -380,8 +403,7 @@ static int start(struct load *l, struct pf_err *err)
     }
     l->timer = pf_timer_create(l->loop, PF_PRIO_NORMAL, on_time, l);
     l->reconcile = pf_timer_create(l->loop, PF_PRIO_NORMAL, on_reconcile, l);
-    l->wanted[KIND_SHORT] = 1;
-    demand(l);
+    on_time(l);
     return pf_watch_create(l->loop, STDIN_FILENO, PF_WATCH_READ, PF_PRIO_NORMAL, on_parent, l,
                            &l->parent, err);
 }
@@ -428,6 +450,7 @@ static int run(struct pf_cli *cli)
     l.by_token.seed = 1; /* the tokens are our own */
     l.wanted[KIND_LONG] = (uint32_t)pf_args_num(args, "tasks", 1);
     l.wanted[KIND_SIM] = (uint32_t)pf_args_num(args, "sim-tasks", 0);
+    l.has_sim = l.wanted[KIND_SIM] > 0;
     if (l.files == NULL || pf_args_text(args, "master") == NULL) {
         return pf_cli_usage(cli, "drill-load is started by proffer drill", "proffer help drill");
     }

@@ -52,7 +52,7 @@ static uint64_t token_seq(const char *token, bool *out_lasts)
 {
     const char *dot = strchr(token, '.');
     const char *kind = dot != NULL ? strchr(dot + 1, '.') : NULL;
-    *out_lasts = kind != NULL && strcmp(kind + 1, "short") != 0;
+    *out_lasts = kind != NULL && strcmp(kind + 1, "short") != 0 && strcmp(kind + 1, "brief") != 0;
     return dot != NULL ? strtoull(dot + 1, NULL, 10) : 0;
 }
 
@@ -101,6 +101,10 @@ static void take_line(struct child *c, char *line)
         (void)snprintf(f->id, sizeof f->id, "%s", word[3]);
     } else if (n == 3 && strcmp(word[0], "offers") == 0) {
         f->offers_us = at_us;
+        f->waited_us = f->want_us > 0 ? at_us - f->want_us : 0;
+        f->want_us = 0;
+    } else if (n == 2 && strcmp(word[0], "want") == 0) {
+        f->want_us = at_us;
     } else if (n == 2 && strcmp(word[0], "disconnected") == 0) {
         f->disconnected_us = at_us;
     } else if (n == 2 && strcmp(word[0], "over") == 0) {

@@ -23,6 +23,7 @@ struct pf_drill_framework {
     bool is_over;   /* said that all its tasks have ended */
     uint64_t epoch; /* subscribed under */
     int64_t subscribed_us, disconnected_us, offers_us;
+    int64_t want_us, waited_us; /* it waits for an offer since; it had waited for the last one */
     uint64_t accept_seq; /* of its last ACCEPT */
     int64_t accept_us;
     uint64_t running_seq; /* the highest of which it heard that it runs */

@@ -15,6 +15,7 @@ static const char *const measure_words[PF_MEASURE_COUNT] = {
     [PF_MEASURE_TASK] = "first task",
     [PF_MEASURE_AGENTS] = "all agents back",
     [PF_MEASURE_FRAMEWORKS] = "all frameworks back",
+    [PF_MEASURE_WAIT] = "longest wait",
 };
 
 static void samples_of(const struct pf_drill_plan *plan, enum pf_drill_measure m,
@@ -71,6 +72,7 @@ enum {
     D_TASK_US,
     D_AGENTS_US,
     D_FRAMEWORKS_US,
+    D_WAIT_US,
     D_EPOCH_BEFORE,
     D_EPOCH_AFTER,
     D_LEADER_BEFORE,
@@ -88,6 +90,7 @@ static const struct pf_column columns[] = {
     [D_TASK_US] = {"first_task_us", PF_CELL_INT, true},
     [D_AGENTS_US] = {"agents_back_us", PF_CELL_INT, true},
     [D_FRAMEWORKS_US] = {"frameworks_back_us", PF_CELL_INT, true},
+    [D_WAIT_US] = {"longest_wait_us", PF_CELL_INT, true},
     [D_EPOCH_BEFORE] = {"epoch_before", PF_CELL_INT, true},
     [D_EPOCH_AFTER] = {"epoch_after", PF_CELL_INT, true},
     [D_LEADER_BEFORE] = {"leader_before", PF_CELL_TEXT, true},

@@ -94,6 +94,18 @@ static bool is_after(struct pf_drill_runner *r, uint32_t i, int64_t at_us)
     return d->expect != PF_EXPECT_NEW_LEADER || f->epoch > r->origin_epoch;
 }
 
+/* How long a framework that wants something gets no offer: those who waited when the strike came
+ * count from then on. */
+static void waited(struct pf_drill_runner *r, const struct pf_drill_framework *f, int64_t since_us,
+                   int64_t until_us)
+{
+    int64_t *us = &pf_drill_round_of(r)->us[PF_MEASURE_WAIT];
+    since_us = since_us > r->origin_us ? since_us : r->origin_us;
+    if (r->origin_us > 0 && f->subscribed_us > 0 && until_us - since_us > *us) {
+        *us = until_us - since_us;
+    }
+}
+
 static void on_word(void *ctx, uint32_t i, bool was_accept)
 {
     struct pf_drill_runner *r = ctx;
@@ -103,6 +115,9 @@ static void on_word(void *ctx, uint32_t i, bool was_accept)
     }
     if (was_accept && r->accept_us == 0) {
         r->accept_us = f->accept_us;
+    }
+    if (f->waited_us > 0) {
+        waited(r, f, f->offers_us - f->waited_us, f->offers_us);
     }
     if (is_after(r, i, f->offers_us)) {
         measure(r, PF_MEASURE_OFFER, f->offers_us);
@@ -139,7 +154,8 @@ static bool is_back(struct pf_drill_runner *r)
     const struct pf_drill_round *round = pf_drill_round_of(r);
     bool needs_leader = round->drill->expect == PF_EXPECT_NEW_LEADER;
     for (int m = 0; m < PF_MEASURE_COUNT; m++) {
-        if (round->us[m] == NEVER && (m != PF_MEASURE_LEADER || needs_leader)) {
+        if (round->us[m] == NEVER && m != PF_MEASURE_WAIT &&
+            (m != PF_MEASURE_LEADER || needs_leader)) {
             return false;
         }
     }
@@ -199,8 +215,8 @@ static void round_begin(struct pf_drill_runner *r)
 static void round_tell(struct pf_drill_runner *r, const struct pf_drill_round *round)
 {
     struct pf_buf text = {0};
-    static const char *const words[PF_MEASURE_COUNT] = {"new leader", "offer", "task", "agents",
-                                                        "frameworks"};
+    static const char *const words[PF_MEASURE_COUNT] = {"new leader", "offer",      "task",
+                                                        "agents",     "frameworks", "wait"};
     pf_buf_printf(&text, "%" PRIu32 "/%" PRIu32 " %s:", r->i + 1, r->plan->n, round->drill->name);
     for (int m = 0; m < PF_MEASURE_COUNT; m++) {
         if (round->us[m] != NEVER) {
@@ -220,6 +236,12 @@ static void round_end(struct pf_drill_runner *r)
     const struct pf_seen_master *leader = pf_drill_view_leader(r->view);
     pf_drill_heal(r);
     round->end_us = pf_now_us();
+    for (uint32_t i = 0; i < pf_drill_load_count(r->load); i++) {
+        const struct pf_drill_framework *f = pf_drill_load_framework(r->load, i);
+        if (f->want_us > 0) {
+            waited(r, f, f->want_us, round->end_us);
+        }
+    }
     round->epoch_after = pf_drill_view_epoch(r->view);
     (void)snprintf(round->leader_after, sizeof round->leader_after, "%s",
                    leader != NULL ? leader->address : "");
@@ -230,12 +252,12 @@ static void round_end(struct pf_drill_runner *r)
 
 static void round_miss(struct pf_drill_runner *r)
 {
-    static const char *const words[PF_MEASURE_COUNT] = {"no new leader", "no offer", "no task ran",
-                                                        "not all agents came back",
-                                                        "not all frameworks came back"};
+    static const char *const words[PF_MEASURE_WAIT] = {"no new leader", "no offer", "no task ran",
+                                                       "not all agents came back",
+                                                       "not all frameworks came back"};
     struct pf_drill_round *round = pf_drill_round_of(r);
     const char *what = "the strike never came";
-    for (int m = PF_MEASURE_COUNT - 1; m >= 0 && r->origin_us > 0; m--) {
+    for (int m = PF_MEASURE_WAIT - 1; m >= 0 && r->origin_us > 0; m--) {
         if (round->us[m] == NEVER &&
             (m != PF_MEASURE_LEADER || round->drill->expect == PF_EXPECT_NEW_LEADER)) {
             what = words[m];
@@ -336,7 +358,7 @@ static void gather(struct pf_drill_runner *r)
         return;
     }
     phase_set(r, PF_DRILL_DWELLING, 0);
-    r->due_ms = pf_now_ms() + (int64_t)pf_rng_below(&r->rng, DWELL_MAX_MS);
+    r->due_ms = pf_now_ms() + r->plan->rest_ms + (int64_t)pf_rng_below(&r->rng, DWELL_MAX_MS);
 }
 
 static void advance(struct pf_drill_runner *r)

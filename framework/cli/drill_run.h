@@ -18,6 +18,7 @@ enum pf_drill_measure {
     PF_MEASURE_TASK,       /* it heard that the first task that it launched since then runs */
     PF_MEASURE_AGENTS,     /* all agents are registered */
     PF_MEASURE_FRAMEWORKS, /* all frameworks are connected */
+    PF_MEASURE_WAIT,       /* the longest time that a framework had to wait for an offer */
     PF_MEASURE_COUNT
 };
 
@@ -39,6 +40,7 @@ struct pf_drill_plan {
     int32_t deadline_ms; /* of a round, and for the cluster to be whole again */
     uint32_t n_frameworks, n_tasks, n_sim_tasks;
     int32_t every_ms;
+    int32_t rest_ms; /* between rounds, at least */
     const char *files; /* directory */
     int64_t pause_limit_us;
 };

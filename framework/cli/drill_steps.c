@@ -183,6 +183,7 @@ int pf_drill_step_run(struct pf_drill_runner *r, const struct pf_drill_step *ste
         return signal_target(r, step);
     case PF_DRILL_CUT: return cut(r, step->target);
     case PF_DRILL_RESET: return relay(r, "rst * master:*");
+    case PF_DRILL_STEP_DOWN: pf_drill_view_step_down(r->view); return 0;
     case PF_DRILL_HEAL: pf_drill_heal(r); return 0;
     }
     return 0;

@@ -11,9 +11,10 @@
 enum pf_drill_op {
     PF_DRILL_NOTHING, /* only time passes */
     PF_DRILL_SIGNAL,
-    PF_DRILL_CUT,   /* relays hold bytes back, or hosts drop packets */
-    PF_DRILL_RESET, /* by the relays: connections end by RST */
-    PF_DRILL_HEAL,  /* everything passes again */
+    PF_DRILL_CUT,       /* relays hold bytes back, or hosts drop packets */
+    PF_DRILL_RESET,     /* by the relays: connections end by RST */
+    PF_DRILL_STEP_DOWN, /* asked of the leader, as `proffer step-down` asks */
+    PF_DRILL_HEAL,      /* everything passes again */
 };
 
 enum pf_drill_target {

@@ -17,8 +17,10 @@ enum {
     RETRY_MIN_MS = 2,
     RETRY_MAX_MS = 10,
     CONNECT_MS = 2000,
-    ANSWER_MS = 3000, /* an unanswered question is asked again */
-    ASK_AGAIN_MS = 5, /* at least, and what the last answer took */
+    ANSWER_MS = 3000,  /* an unanswered question is asked again */
+    ASK_AGAIN_MS = 20, /* at least, and what the last answer took */
+    STEP_DOWN_ID = 1,  /* of that request; those of questions come after it */
+    STEP_DOWN_AGAIN_MS = 20,
 };
 
 /* The lists of a census, in the order in which they are asked for. */
@@ -29,7 +31,7 @@ struct pf_drill_view {
     struct pf_net *net;
     const struct pf_drill_view_ops *ops;
     void *ctx;
-    struct pf_timer *retry, *ask;
+    struct pf_timer *retry, *ask, *step_down;
     struct pf_link_self self;
     char user[64];
     struct pf_seen_master master[PF_MASTERS_MAX];
@@ -335,13 +337,17 @@ static void on_message(void *ctx, uint64_t peer, struct pf_msg msg)
         take_welcome(v, m, Envelope_body_as_Welcome(Envelope__root(msg)));
         return;
     }
+    if (e.is_reply && e.request_id == STEP_DOWN_ID && pf_reply_error(&e, NULL) != 0) {
+        pf_timer_set(v->step_down, pf_loop_now_ms(v->loop) + STEP_DOWN_AGAIN_MS);
+        return;
+    }
     if (v->stage == STAGE_NONE || peer != v->asked_peer || !e.is_reply ||
         e.request_id != v->request_id) {
         return;
     }
     if (e.body_type != Body_Master_Response || pf_reply_error(&e, NULL) != 0) {
         v->stage = STAGE_NONE; /* it does not lead any more, or not yet */
-        pf_timer_set(v->ask, pf_loop_now_ms(v->loop) + 4 * ASK_AGAIN_MS);
+        pf_timer_set(v->ask, pf_loop_now_ms(v->loop) + ASK_AGAIN_MS);
         return;
     }
     take_answer(v, Envelope_body_as_Master_Response(Envelope__root(msg)));
@@ -402,6 +408,28 @@ const struct pf_drill_census *pf_drill_view_census(const struct pf_drill_view *v
     return &v->census;
 }
 
+/* --- handing over ----------------------------------------------------------------------------- */
+
+static void on_step_down(void *ctx)
+{
+    pf_drill_view_step_down(ctx);
+}
+
+void pf_drill_view_step_down(struct pf_drill_view *v)
+{
+    const struct pf_seen_master *leader = pf_drill_view_leader(v);
+    if (leader == NULL) {
+        return; /* the round misses its new leader, or there is one */
+    }
+    pf_fb_builder_reset(&v->builder);
+    struct Master_Call_StepDown__args any = {.to = {NULL, 0}};
+    struct Master_Call__args call = {.type = PF_OPT(Master_Call_Type_STEP_DOWN),
+                                     .step_down = Master_Call_StepDown__put(&v->builder, &any)};
+    struct pf_ref body = Master_Call__put(&v->builder, &call);
+    struct pf_envelope e = {.request_id = STEP_DOWN_ID, .body_type = Body_Master_Call};
+    pf_peer_send(v->net, leader->peer, pf_msg_bytes(pf_envelope_finish(&v->builder, &e, body)));
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 int pf_drill_view_create(struct pf_loop *loop, const char *masters, const struct pf_key *key,
@@ -427,6 +455,8 @@ int pf_drill_view_create(struct pf_loop *loop, const char *masters, const struct
     }
     v->retry = pf_timer_create(loop, PF_PRIO_URGENT, on_retry, v);
     v->ask = pf_timer_create(loop, PF_PRIO_NORMAL, on_ask, v);
+    v->step_down = pf_timer_create(loop, PF_PRIO_NORMAL, on_step_down, v);
+    v->request_id = STEP_DOWN_ID;
     for (const char *at = masters; *at != '\0';) {
         uint32_t len = (uint32_t)strcspn(at, ",");
         master_add(v, (struct pf_str){at, len});
@@ -444,6 +474,7 @@ void pf_drill_view_destroy(struct pf_drill_view *v)
     if (v->retry != NULL) {
         pf_timer_destroy(v->retry);
         pf_timer_destroy(v->ask);
+        pf_timer_destroy(v->step_down);
     }
     pf_net_destroy(v->net);
     pf_fb_builder_fini(&v->builder);

@@ -72,6 +72,9 @@ const struct pf_seen_master *pf_drill_view_masters(const struct pf_drill_view *v
 /* Asks for a census as soon as there is a leader, again and again until pf_drill_view_rest(). */
 void pf_drill_view_ask(struct pf_drill_view *v);
 void pf_drill_view_rest(struct pf_drill_view *v);
+/* Asks who leads to hand over to the best standby, again while it refuses: one that has just begun
+ * does not know its standbys. */
+void pf_drill_view_step_down(struct pf_drill_view *v);
 /* A relay's other side: forget how long we waited for links (a cluster was healed). */
 void pf_drill_view_retry(struct pf_drill_view *v);
 /* The census that was told last. */

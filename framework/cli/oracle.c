@@ -9,7 +9,7 @@
 #include "common/base/buf.h"
 #include "common/base/map.h"
 
-enum { FIELDS_MAX = 8, STARTS_MAX = 8 };
+enum { FIELDS_MAX = 8, STARTS_MAX = 8, BRIEF_US = 10000000 };
 
 /* One process that worked on a task. */
 struct start {
@@ -20,6 +20,7 @@ struct start {
 struct task {
     char token[PF_ORACLE_TOKEN_MAX];
     bool is_accepted, is_sim, has_file, has_end;
+    bool is_brief, is_overdue; /* simulated and ends by itself; nobody told that it did */
     bool was_running, is_final, has_finished;
     bool is_contradicted; /* told another final state than before */
     bool is_retold;       /* told something after its final state */
@@ -159,6 +160,15 @@ static void take_status(struct task *t, struct pf_str state, bool is_final, int6
     (void)snprintf(t->state, sizeof t->state, "%.*s", PF_STR_ARG(state));
 }
 
+/* The brief ones that began long before the finish have to be over. */
+static void overdue_note(struct pf_oracle *o)
+{
+    for (uint32_t i = 0; i < o->tasks.len; i++) {
+        struct task *t = o->tasks.at[i];
+        t->is_overdue = t->is_brief && !t->is_final && o->finish_us - t->accepted_us > BRIEF_US;
+    }
+}
+
 /* False: the line makes no sense. */
 static bool journal_line(struct pf_oracle *o, const struct pf_str *f, uint32_t n)
 {
@@ -169,6 +179,7 @@ static bool journal_line(struct pf_oracle *o, const struct pf_str *f, uint32_t n
     }
     if (pf_str_is(f[0], "finish")) {
         o->finish_us = o->finish_us == INT64_MAX ? (int64_t)at_us : o->finish_us;
+        overdue_note(o);
         return true;
     }
     if (!is_accept && !is_status) {
@@ -179,12 +190,13 @@ static bool journal_line(struct pf_oracle *o, const struct pf_str *f, uint32_t n
     }
     struct task *t = task_of(o, f[2]);
     if (is_accept) {
-        bool is_sim = pf_str_is(f[3], "sim");
+        bool is_brief = pf_str_is(f[3], "brief"), is_sim = is_brief || pf_str_is(f[3], "sim");
         if (t->is_accepted || (!is_sim && !pf_str_is(f[3], "file"))) {
             return false; /* a token is used once: the worker's own mistake */
         }
         t->is_accepted = true;
         t->is_sim = is_sim;
+        t->is_brief = is_brief;
         t->accepted_us = (int64_t)at_us;
         return true;
     }
@@ -393,7 +405,13 @@ static void judge(struct pf_oracle *o, const struct task *t)
         find(o, PF_ORACLE_DISAGREED, t, t->final_us, "the framework was told %s, and afterwards %s",
              t->final_state, t->state);
     }
-    if (t->is_sim) {
+    if (t->is_brief) {
+        if (t->is_overdue ||
+            (t->is_final && !t->has_finished && (t->was_running || !is_refusal(t->state)))) {
+            find(o, PF_ORACLE_LOST, t, t->final_us, "simulated and brief, %s%s",
+                 t->is_overdue ? "nobody told that it ended; last " : "ended as ", t->state);
+        }
+    } else if (t->is_sim) {
         if (t->is_final && (t->was_running || !is_refusal(t->state))) {
             find(o, PF_ORACLE_LOST, t, t->final_us, "simulated, ended as %s before its time",
                  t->state);

@@ -5,7 +5,8 @@
  *
  * A task's file has lines "start|tick|end TOKEN PID SECONDS" (SECONDS since boot, "12.34"). Its
  * work is done with "end". A framework's journal has lines, each with a time in microseconds:
- *   accept US TOKEN file|sim     the launch is about to be sent ("sim": leaves no file)
+ *   accept US TOKEN file|sim|brief  the launch is about to be sent ("sim": leaves no file; "brief":
+ *                                likewise, and ends by itself within ten seconds)
  *   status US TOKEN STATE final|open
  *   finish US                    from here on tasks without files may end as they like
  * Other lines of a journal are for others. Every task with a file is expected to have done its work

@@ -12,8 +12,8 @@ from cluster import BIN, TIMEOUT_S, Cluster, check, check_eq, clean_env, command
 
 DRILL_S = 200
 KEYS = ("round drill new_leader_us first_offer_us first_task_us agents_back_us "
-        "frameworks_back_us epoch_before epoch_after leader_before leader_after sweep_us took_ms "
-        "problem").split()
+        "frameworks_back_us longest_wait_us epoch_before epoch_after leader_before leader_after "
+        "sweep_us took_ms problem").split()
 
 
 def two_lines(r, code):

@@ -46,6 +46,15 @@ def test_kills():
         drill(c, "zk-leader-kill")
 
 
+def test_hand_over():
+    with Cluster(agents=2, up_args=QUORUM) as c:
+        rounds = drill(c, "hand-over", "--rounds", "3", "--rest", "300ms")
+        for x in rounds:
+            check(x["leader_after"] != x["leader_before"], x)
+            check_eq(x["epoch_after"], x["epoch_before"] + 1)
+            check(x["longest_wait_us"] > 0, x)
+
+
 def test_a_leader_that_stops_and_one_that_is_cut_off():
     with Cluster(agents=1, up_args=QUORUM) as c:
         for name in ("leader-hang", "leader-host-dead"):
@@ -66,5 +75,5 @@ def test_resets_and_partitions():
 
 
 if __name__ == "__main__":
-    main([test_relays_are_part_of_the_shape, test_kills,
+    main([test_relays_are_part_of_the_shape, test_kills, test_hand_over,
           test_a_leader_that_stops_and_one_that_is_cut_off, test_resets_and_partitions])

@@ -213,6 +213,32 @@ static void test_oracle_simulated_lost_before_the_finish(void **state)
     expect_one(*state, PF_ORACLE_LOST, "before its time");
 }
 
+/* A brief one ends by itself, or was refused; one that failed, or is never heard of, is lost. */
+static void test_oracle_brief_ends_by_itself(void **state)
+{
+    given_journal(*state, "accept 1 t1 brief\nstatus 2 t1 TASK_RUNNING open\n"
+                          "status 3 t1 TASK_FINISHED final\naccept 4 t2 brief\n"
+                          "status 5 t2 TASK_DROPPED final\naccept 9000000 t3 brief\n"
+                          "finish 12000000\n");
+    const struct pf_oracle_verdict *v = pf_oracle_judge(*state);
+    assert_true(pf_oracle_is_clean(v));
+    assert_int_equal(v->n_sim, 3);
+}
+
+static void test_oracle_brief_lost(void **state)
+{
+    given_journal(*state, "accept 1 t1 brief\nstatus 2 t1 TASK_RUNNING open\n"
+                          "status 3 t1 TASK_LOST final\nfinish 9\n");
+    expect_one(*state, PF_ORACLE_LOST, "ended as TASK_LOST");
+}
+
+static void test_oracle_brief_never_ended(void **state)
+{
+    given_journal(*state, "accept 1 t1 brief\nstatus 2 t1 TASK_RUNNING open\n"
+                          "finish 10000002\nstatus 10000003 t1 TASK_FINISHED final\n");
+    expect_one(*state, PF_ORACLE_LOST, "nobody told");
+}
+
 static void test_oracle_leaves_out_a_line_without_end(void **state)
 {
     given_journal(*state, TOLD_WHOLE "status 9999 t1 TASK_LO");
@@ -286,6 +312,9 @@ int main(void)
         T(test_oracle_told_of_a_stranger),
         T(test_oracle_failed_without_running),
         T(test_oracle_simulated_lost_before_the_finish),
+        T(test_oracle_brief_ends_by_itself),
+        T(test_oracle_brief_lost),
+        T(test_oracle_brief_never_ended),
         T(test_oracle_leaves_out_a_line_without_end),
         T(test_oracle_refuses_what_it_cannot_read),
         T(test_oracle_counts_more_than_it_keeps),
