@@ -256,9 +256,23 @@ static void on_batch(struct pf_quorum *q, struct RegistryBatch b)
     pf_replog_step(q->log, &ev);
 }
 
+/* Who knew another registry, or none, has nothing to give. */
+static bool is_of_our_registry(const struct pf_quorum *q, struct Envelope e)
+{
+    struct pf_uuid ours = pf_elect_incarnation(q->elect);
+    struct pf_bytes theirs = Envelope_incarnation(e);
+
+    return !pf_uuid_is_nil(ours) && theirs.len == sizeof ours.b &&
+           memcmp(theirs.at, ours.b, sizeof ours.b) == 0;
+}
+
 void quorum_master_message(struct pf_quorum *q, struct pf_msg message)
 {
     struct Envelope e = Envelope__root(message);
+
+    if (Envelope_body_type(e) != Body_MasterStatus && !is_of_our_registry(q, e)) {
+        return;
+    }
 
     switch (Envelope_body_type(e)) {
     case Body_MasterStatus: on_status(q, Envelope_body_as_MasterStatus(e)); break;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "common/base/alloc.h"
 #include "common/base/buf.h"
+#include "common/elect/replog_nodes.h"
 #include "common/link/envelope.h"
 #include "schemas/proffer.h"
 #include "tests/sim/zk_model.h"
@@ -399,6 +400,43 @@ static void test_no_hand_over_to_a_standby_in_trouble(void **state)
     assert_int_equal(leader(w), fit);
 }
 
+static void stream(struct world *w, int to, struct pf_uuid incarnation)
+{
+    const struct pf_row_op op = {
+        .table = 2, .key = {(const uint8_t *)"x", 1}, .row = {(const uint8_t *)"row", 3}};
+    const struct pf_batch batch = {1, &op, 1, 16};
+    struct pf_fb_builder node, b;
+    struct pf_quorum_event ev = {.type = PF_QUORUM_EV_MASTER_MESSAGE};
+
+    pf_fb_builder_init(&node, NULL);
+    pf_fb_builder_init(&b, NULL);
+    struct RegistryBatch__args args = {
+        .number = 1, .node = log_batch_put(&node, &(struct log_head){.number = 1}, 1, &batch)};
+    const struct pf_envelope e = {.incarnation = {incarnation.b, sizeof incarnation.b},
+                                  .body_type = Body_RegistryBatch};
+
+    ev.master.instance = pf_str(w->m[leader(w)].instance);
+    ev.master.message = pf_envelope_finish(&b, &e, RegistryBatch__put(&b, &args));
+    step(w, to, ev);
+    pf_fb_builder_fini(&node);
+    pf_fb_builder_fini(&b);
+}
+
+/* A master that was restarted with another registry under our address. */
+static void test_batches_of_another_registry_are_ignored(void **state)
+{
+    struct world *w = *state;
+    int to = (leader(w) + 1) % N;
+    struct pf_uuid ours = pf_quorum_incarnation(w->m[to].q), other = ours;
+
+    other.b[3] ^= 1;
+    stream(w, to, other);
+    stream(w, to, (struct pf_uuid){0});
+    assert_string_equal(pf_buf_cstr(&w->m[to].rows), "");
+    stream(w, to, ours);
+    assert_string_equal(pf_buf_cstr(&w->m[to].rows), "+x ");
+}
+
 /* One that is stopped keeps its connection. */
 static void test_no_hand_over_to_a_standby_that_hangs(void **state)
 {
@@ -515,6 +553,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_hand_over_to_nobody_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_hand_over_to_a_standby_in_trouble, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_batches_of_another_registry_are_ignored, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_no_hand_over_to_a_standby_that_hangs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_grey_partition, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leader_without_zookeeper_stops_in_time, setup,
