@@ -63,21 +63,7 @@ void sim_oracle_free(struct sim_oracle *o)
 
 /* --- leaders ---------------------------------------------------------------------------------- */
 
-void sim_saw_lead(struct sim *s, const struct sim_node *master, uint64_t epoch)
-{
-    struct sim_oracle *o = s->oracle;
-
-    for (uint32_t i = 0; i < o->n_leads; i++) {
-        if (o->lead[i].epoch >= epoch) {
-            sim_broken(s, "one-leader", "%s leads epoch %" PRIu64 ", %s led %" PRIu64 " before",
-                       master->name, epoch, o->lead[i].master->name, o->lead[i].epoch);
-        }
-    }
-    o->lead = pf_realloc(o->lead, (o->n_leads + 1) * sizeof *o->lead);
-    o->lead[o->n_leads++] = (struct lead){epoch, master, master->life, s->now_us};
-}
-
-/* Two thirds of a session after another master took over the lease of the former one has ended,
+/* Two thirds of a session after another master took over, the lease of the former one has ended,
  * whatever it believes: its renewal was sent before. */
 enum { LEASE_MS = 4000, LEASE_SLACK_MS = 20 };
 
@@ -85,14 +71,42 @@ void sim_saw_act(struct sim *s, const struct sim_node *master, uint64_t epoch)
 {
     const struct sim_oracle *o = s->oracle;
 
-    for (uint32_t i = o->n_leads; i-- > 0 && o->lead[i].epoch > epoch;) {
-        if (s->now_us - o->lead[i].at_us > (LEASE_MS + LEASE_SLACK_MS) * SIM_MS) {
+    for (uint32_t i = 0; i < o->n_leads; i++) {
+        const struct lead *l = &o->lead[i];
+
+        if (l->epoch > epoch && s->now_us - l->at_us > (LEASE_MS + LEASE_SLACK_MS) * SIM_MS) {
             sim_broken(s, "one-leader",
                        "%s acts in epoch %" PRIu64 ", %s has led %" PRIu64 " for %" PRId64 " ms",
-                       master->name, epoch, o->lead[i].master->name, o->lead[i].epoch,
-                       (s->now_us - o->lead[i].at_us) / SIM_MS);
+                       master->name, epoch, l->master->name, l->epoch,
+                       (s->now_us - l->at_us) / SIM_MS);
         }
     }
+}
+
+/* One may hear late that it won, when another leads already; but no epoch has two leaders. */
+void sim_saw_lead(struct sim *s, const struct sim_node *master, uint64_t epoch)
+{
+    struct sim_oracle *o = s->oracle;
+
+    for (uint32_t i = 0; i < o->n_leads; i++) {
+        if (o->lead[i].epoch == epoch) {
+            sim_broken(s, "one-leader", "%s and %s lead epoch %" PRIu64, o->lead[i].master->name,
+                       master->name, epoch);
+        }
+    }
+    o->lead = pf_realloc(o->lead, (o->n_leads + 1) * sizeof *o->lead);
+    o->lead[o->n_leads++] = (struct lead){epoch, master, master->life, s->now_us};
+    sim_saw_act(s, master, epoch);
+}
+
+static bool is_newest(const struct sim_oracle *o, uint64_t epoch)
+{
+    for (uint32_t i = 0; i < o->n_leads; i++) {
+        if (o->lead[i].epoch > epoch) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* What its registration told the leader must be durable. */
@@ -156,6 +170,9 @@ static void find_row(void *ctx, uint8_t table, bool is_del, struct pf_bytes key,
 
 void sim_check_rows(struct sim *s, const struct pf_quorum *q)
 {
+    if (!is_newest(s->oracle, pf_quorum_epoch(q))) {
+        return; /* others were admitted by the next one already */
+    }
     for (uint32_t i = 0; i < s->oracle->n_admitted; i++) {
         struct find_row f = {s->oracle->admitted[i], false};
 
