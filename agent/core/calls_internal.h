@@ -145,6 +145,8 @@ const char *ag_adopt(struct pf_agent *a, struct pf_uuid incarnation);
 /* register.c */
 bool ag_is_registered(const struct pf_agent *a);
 void ag_register(struct pf_agent *a, const char *why);
+/* To a leader below the epoch that we obey. */
+void ag_register_tell_epoch(struct pf_agent *a, uint64_t peer);
 void ag_register_stop(struct pf_agent *a, const char *why);
 void ag_on_register_answer(struct pf_agent *a, struct Envelope env);
 void ag_link_deadline(struct pf_agent *a);

@@ -76,6 +76,10 @@ static bool may_obey(const struct pf_agent *a, const struct master_link *l)
 /* Says which leadership this agent obeys, and hangs up. */
 static void refuse_leader(struct pf_agent *a, const struct master_link *l)
 {
+    /* Where a newer one leads, this one has no say any more. Else its registry is an older one. */
+    if (a->leader == 0 && l->epoch < a->epoch && pf_uuid_eq(a->incarnation, l->incarnation)) {
+        ag_register_tell_epoch(a, l->peer);
+    }
     struct pf_fb_builder *b = pf_turn_builder(a->turn);
     char uuid[PF_UUID_TEXT_LEN + 1];
 

@@ -54,6 +54,21 @@ static void send_register(struct pf_agent *a)
     ag_send(a, a->leader, b, Body_AgentRegister, body, ++a->register_request);
 }
 
+/* Not to be led by it, but so that it knows above which epoch it has to lead: it refuses, and
+ * leads anew. */
+void ag_register_tell_epoch(struct pf_agent *a, uint64_t peer)
+{
+    struct pf_fb_builder *b = pf_turn_builder(a->turn);
+    struct pf_ref body =
+        AgentRegister__put(b, &(struct AgentRegister__args){
+                                  .info = put_agent_info(a, b),
+                                  .incarnation = {a->incarnation.b, sizeof a->incarnation.b},
+                                  .epoch = a->epoch,
+                              });
+
+    ag_send(a, peer, b, Body_AgentRegister, body, ++a->register_request);
+}
+
 enum { BATCH_TASKS_MAX = 1024 };
 
 /* One batch: tasks from batch_next on, each framework before the first of its tasks. */

@@ -148,7 +148,8 @@ static int boot_lead(struct masterd *d, struct pf_err *err)
     if (!d->has_registry) {
         d->incarnation = pf_random_uuid();
     }
-    d->epoch++;
+    d->epoch = (d->above > d->epoch ? d->above : d->epoch) + 1;
+    d->above = 0;
     d->leads = true;
     struct pf_master_event ev = {.type = PF_MASTER_ELECTED};
     ev.elected.incarnation = d->incarnation;
@@ -176,6 +177,22 @@ static int boot_alone(struct masterd *d, struct pf_err *err)
         rc = masterd_core_begin(d, store, err);
     }
     return rc < 0 ? rc : boot_lead(d, err);
+}
+
+/* Alone: serves, and begins anew when it has to lead above an epoch. */
+static int run_alone(struct masterd *d, struct pf_err *err)
+{
+    int rc = pf_loop_run(d->loop, err);
+    while (rc == 0 && d->above != 0 && !d->is_ended && d->failure.code == 0) {
+        masterd_core_end(d);
+        pf_api_drop(d->api);
+        pf_net_drop(d->net, PF_NET_DROP_ALL);
+        pf_net_pause(d->net, true);
+        rc = boot_alone(d, err);
+        pf_net_pause(d->net, false);
+        rc = rc < 0 ? rc : pf_loop_run(d->loop, err);
+    }
+    return rc;
 }
 
 static int boot_listen(struct masterd *d, struct pf_err *err)
@@ -295,7 +312,7 @@ int pf_masterd_run(const struct pf_masterd_options *options, struct pf_err *err)
         pf_log(PF_LOG_INFO, d.quorum == NULL ? "leading" : "joined the quorum",
                "native=%s http=%s epoch=%" PRIu64, d.native_address, d.http_address, d.epoch);
         pf_ready_tell((int)options->ready_fd, d.native_address, d.http_address);
-        rc = pf_loop_run(d.loop, err);
+        rc = d.quorum == NULL ? run_alone(&d, err) : pf_loop_run(d.loop, err);
     }
     if (rc == 0 && d.failure.code != 0) {
         *err = d.failure;

@@ -46,11 +46,37 @@ static void engine_on_deadline(void *ctx)
     masterd_step(ctx, &ev);
 }
 
+/* Alone: an agent obeys a higher epoch, because the registry is an older one (restored, or its disk
+ * was). The core is made anew, above it; not for ever, should an agent not know what it says. */
+static void lead_above(struct masterd *d, const void *data)
+{
+    enum { RETAKES = 3, MINUTE_MS = 60000 };
+    uint64_t epoch;
+    int64_t now_ms = pf_loop_now_ms(d->loop);
+    memcpy(&epoch, data, sizeof epoch);
+    if (now_ms - d->retakes_from_ms >= MINUTE_MS) {
+        d->retakes_from_ms = now_ms;
+        d->n_retakes = 0;
+    }
+    if (epoch <= d->epoch || epoch >= MASTERD_EPOCH_MAX || d->above != 0 ||
+        d->n_retakes == RETAKES) {
+        return;
+    }
+    d->n_retakes++;
+    d->above = epoch;
+    pf_log(PF_LOG_WARN, "an agent obeys a higher epoch", "epoch=%llu ours=%llu",
+           (unsigned long long)epoch, (unsigned long long)d->epoch);
+    pf_loop_stop(d->loop);
+}
+
 static void engine_on_act(void *ctx, uint32_t act, const void *data)
 {
     struct masterd *d = ctx;
     struct pf_quorum_event ev = {0};
     if (d->quorum == NULL) {
+        if (act == PF_MASTER_ACT_EPOCH_SEEN) {
+            lead_above(d, data);
+        }
         return; /* alone there is nobody to hand over to */
     }
     switch ((enum pf_master_act)act) {

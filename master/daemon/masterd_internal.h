@@ -60,6 +60,9 @@ struct masterd {
     struct pf_uuid incarnation;
     uint64_t epoch;
     bool has_registry; /* alone: a META row was there */
+    uint64_t above;    /* alone: lead above this epoch, which an agent obeys; 0: no need */
+    int64_t retakes_from_ms;
+    uint32_t n_retakes; /* since then, because of that */
 
     /* Of a quorum; NULL and zero when alone. */
     struct pf_quorum *quorum;

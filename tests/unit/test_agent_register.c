@@ -288,9 +288,13 @@ static void test_agent_refuses_lower_epochs(void **state)
     agent_sim_say_as(s, SIM_MASTER + 5, 9, 4, "{'AgentTeardown': {'framework_id': 'f'}}");
     agent_sim_run(s);
     AGENT_SIM_EXPECT(s, "send 1005", "\"request_id\":9", "CONFLICT");
+    /* Where nobody else leads it is told above which epoch it has to. */
     agent_sim_kill(s);
     agent_sim_start(s);
+    agent_sim_clear_log(s);
     agent_sim_master_up(s, 4);
+    AGENT_SIM_EXPECT(s, "send 1004", "\"epoch\":5", "AgentRegister", "\"epoch\":5", "Goodbye",
+                     "close 1004");
     agent_sim_stats(s, &stats);
     assert_false(stats.registered);
 }
