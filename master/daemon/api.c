@@ -2,6 +2,7 @@
 /* See api.h. Routes, one call, one answer; lists are in api_walk.c. */
 #include "master/daemon/api.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -174,6 +175,24 @@ static void call_answer_code(struct api_call *c, const struct pf_envelope *e)
     call_free(c);
 }
 
+/* In a header, as Mesos's fields have no place for it. */
+static void mark_stale(struct api_call *c, struct Master_Response response)
+{
+    char value[128];
+    struct Stale s = Master_Response_stale(response);
+    struct pf_str leader = Stale_leader(s);
+    if (s.tab.p == NULL || c->is_marked || c->is_streaming) {
+        return;
+    }
+    c->is_marked = true;
+    int n = snprintf(value, sizeof value, "leader=%.*s", (int)(leader.len < 80 ? leader.len : 80),
+                     leader.len > 0 ? leader.at : "");
+    if (Stale__has_lag(s)) {
+        (void)snprintf(value + n, sizeof value - (size_t)n, "; lag=%" PRIu64, Stale_lag(s));
+    }
+    pf_http_add_header(c->req, "Proffer-Stale", value);
+}
+
 bool pf_api_effect(struct pf_api *api, const struct pf_effect *e)
 {
     if ((e->peer & API_PEER_BIT) == 0) {
@@ -198,7 +217,10 @@ bool pf_api_effect(struct pf_api *api, const struct pf_effect *e)
     }
     if (env.code != ReplyCode_OK || response.tab.p == NULL) {
         call_answer_code(c, &env);
-    } else if (c->is_streaming || c->json.out != NULL) {
+        return true;
+    }
+    mark_stale(c, response);
+    if (c->is_streaming || c->json.out != NULL) {
         pf_api_walk_reply(c, response);
     } else {
         call_answer(c, response);

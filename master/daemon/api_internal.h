@@ -33,6 +33,7 @@ struct api_call {
     /* a walk through pages */
     uint32_t part;    /* which list of the walk */
     uint32_t section; /* which array of the list */
+    bool is_marked; /* as the answer of a standby */
     bool is_streaming, is_section_open;
     struct pf_str after; /* owned copy */
     struct pf_buf out;

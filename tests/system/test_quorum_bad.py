@@ -2,6 +2,7 @@
 """A quorum whose ZooKeeper is spoiled, foreign, forbidden, wiped, slow or absent: everybody says
 what is wrong, nobody crashes or hangs, at most one leads, and what is mended is taken up again
 without a restart. (Jumps of the clocks are the simulator's: no test may set this machine's.)"""
+import http.client
 import json
 import os
 import re
@@ -30,6 +31,17 @@ def ask(address, path):
         return e.code, e.read().decode()
     except OSError as e:
         return 0, str(e)
+
+
+def post(address, call):
+    """(status, headers) of an operator call; redirects are not followed."""
+    connection = http.client.HTTPConnection(address, timeout=10)
+    connection.request("POST", "/api/v1", json.dumps({"type": call}),
+                       {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, answer.headers
 
 
 def until(what, test, *args):
@@ -117,7 +129,8 @@ def test_spoiled_nodes_of_the_election():
     with Spoiled() as c:
         kept = c.zk.get("/proffer/epoch")
         for bad, why in ((GARBAGE, "it is not in our format"), (b"", "it is empty"),
-                         (kept[:-9], "it is not in our format"), (b"\0" * 900000, "it is too large"),
+                         (kept[:-9], "it is not in our format"),
+                         (b"\0" * 900000, "it is too large"),
                          (c.zk.get("/proffer/leader"), "/epoch in ZooKeeper is none of ours")):
             c.zk.set("/proffer/epoch", bad)
             c.all_say(why)
@@ -173,10 +186,19 @@ def test_spoiled_nodes_of_the_election():
 
 def test_spoiled_nodes_of_the_registry():
     with Spoiled() as c:
-        base, head, log = "/proffer/registry/base", "/proffer/registry/head", "/proffer/registry/log"
+        base, head, log = ["/proffer/registry/" + x for x in ("base", "head", "log")]
         heads, bases = c.zk.get(head), c.zk.get(base)
         batches = c.zk.children(log)
         number = int(batches[-1])
+
+        # over HTTP a standby marks what it answers, and sends on what it does not
+        standby = [m for m in c.list("masters") if not m["leading"]][0]
+        status, headers = post(standby["http_address"], "GET_AGENTS")
+        check_eq((status, headers["Proffer-Stale"]),
+                 (200, "leader=%s; lag=0" % c.leader()["address"]))
+        status, headers = post(standby["http_address"], "GET_TASKS")
+        check_eq((status, headers["Location"]), (307, "//%s/api/v1" % c.leader()["http_address"]))
+        check_eq(post(c.leader()["http_address"], "GET_AGENTS")[1]["Proffer-Stale"], None)
 
         # standbys see the head at once, and nobody leads because of a request to step down
         c.zk.set(head, GARBAGE)
@@ -185,7 +207,6 @@ def test_spoiled_nodes_of_the_registry():
         check("/registry/head" in r.err, r)
         r = c.proffer("step-down")
         check(r.code == 1 and "no standby that could lead" in r.err, r)
-        standby = [m for m in c.list("masters") if not m["leading"]][0]
         r = c.proffer("step-down", "--to", standby["id"])
         check(r.code == 1 and "could not lead" in r.err and "/registry/head" in r.err, r)
         r = c.proffer("run", "--", "echo", "on")
