@@ -289,6 +289,10 @@ int pf_hosts_check(const char **out_hint, struct pf_err *err)
                     "in for a network: --relays";
         return pf_err_set(err, PF_EACCESS, "--hosts makes network namespaces: it needs %s", lacks);
     }
+    if (access(LINKS_DIR "/lo", F_OK) != 0) {
+        *out_hint = "mount -t sysfs sysfs /sys, or let relays stand in for a network: --relays";
+        return pf_err_set(err, PF_ENOENT, "--hosts needs sysfs, which is not mounted at /sys");
+    }
     *out_hint = "this system may forbid it; relays can stand in for a network: --relays";
     return 0;
 }

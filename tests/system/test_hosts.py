@@ -231,12 +231,12 @@ def may_make_hosts():
 
 if __name__ == "__main__":
     try:
-        has_right = os.getuid() == 0 and may_make_hosts()
+        has_right = os.path.exists("/sys/class/net/lo") and os.getuid() == 0 and may_make_hosts()
     except FileNotFoundError as e:
         has_right = False
         print(e)
     if not has_right:
-        print("needs root, iproute2 and the right to make network namespaces (tests/needs)")
+        print("needs root, sysfs, iproute2 and the right to make network namespaces (tests/needs)")
         sys.exit(77)
     main([test_each_has_a_host_and_a_dead_one_is_replaced, test_partitions_lose_packets_one_way,
           test_a_killed_supervisor_leaves_hosts_that_are_found_again,
