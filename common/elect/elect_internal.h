@@ -280,8 +280,7 @@ void elect_probe_link(struct pf_elect *e, struct pf_str instance, bool is_up);
 void elect_probe_answer(struct pf_elect *e, enum pf_elect_probe result, struct pf_str instance);
 void elect_probe_pump(struct pf_elect *e);
 int64_t elect_probe_deadline(const struct pf_elect *e);
-/* Is there evidence that the known leader is dead? */
-bool elect_probe_has_evidence(const struct pf_elect *e);
+bool elect_probe_has_evidence(const struct pf_elect *e); /* that the known leader is dead */
 /* A master proved alive that had been deposed. */
 void elect_probe_alive(struct pf_elect *e);
 
