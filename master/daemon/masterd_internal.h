@@ -31,7 +31,8 @@ struct other_master {
     char address[PF_ADDRESS_MAX];
     uint64_t peer; /* of the try or the link; 0: waits for its next try */
     int64_t retry_ms, back_off_ms;
-    bool is_listed;
+    uint32_t n_failures; /* since the last link */
+    bool is_listed, is_told;
 };
 
 struct masterd {

@@ -229,10 +229,25 @@ bool masterd_masters_up(struct masterd *d, const struct pf_peer_up *up)
     struct other_master *o = other_of(d, up->peer);
     if (o != NULL) {
         o->back_off_ms = BACK_OFF_MIN_MS;
+        o->n_failures = 0;
+        o->is_told = false;
         pf_log(PF_LOG_INFO, "link to master", "address=%s instance=%s", o->address, p->instance);
         link_event(d, PF_QUORUM_EV_MASTER_UP, p->instance);
     }
     return true;
+}
+
+/* One that is restarted is away for a moment; one of another key or version stays away. */
+static void other_failed(struct other_master *o, const struct pf_err *why)
+{
+    enum { FAILURES_SAID = 5 };
+    bool is_lasting = why->code == PF_EAUTH || why->code == PF_EVERSION || why->code == PF_EINVAL ||
+                      why->code == PF_EPROTO;
+    o->n_failures++;
+    if (!o->is_told && (is_lasting || o->n_failures >= FAILURES_SAID)) {
+        o->is_told = true;
+        pf_log(PF_LOG_WARN, "no link to master", "address=%s why=%s", o->address, why->msg);
+    }
 }
 
 bool masterd_masters_down(struct masterd *d, uint64_t peer, const struct pf_err *why)
@@ -251,6 +266,9 @@ bool masterd_masters_down(struct masterd *d, uint64_t peer, const struct pf_err 
             o->back_off_ms * 2 < BACK_OFF_MAX_MS ? o->back_off_ms * 2 : BACK_OFF_MAX_MS;
     }
     if (p == NULL) {
+        if (o != NULL) {
+            other_failed(o, why);
+        }
         return o != NULL;
     }
     char instance[PF_UUID_TEXT_LEN + 1];

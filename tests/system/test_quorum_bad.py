@@ -322,6 +322,16 @@ def test_rights_addresses_and_strangers():
         lone["two"].says("two clusters on one path in ZooKeeper: /epoch is of cluster one, this "
                          "master is of two")
 
+        # of another key: it knows ZooKeeper's password, but no master speaks with it
+        key = os.path.join(base, "key")
+        with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
+            f.write("5" * 64 + "\n")
+        with open(os.path.join(c.dir, "zk.conf")) as f:
+            url = f.read().split("=", 1)[1].strip()
+        start("stranger", url, "--cluster", "local", "--key-file", key)
+        until("told", lambda: lone["stranger"].log().count("refused by the server: wrong key") == 3)
+        until("told", lambda: c.log().count("refused by the server: wrong key") >= 3)
+
         # rights are given: without a restart
         lone["late"].says("under /late")
         other.set_acl("/late", OPEN)
