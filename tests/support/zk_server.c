@@ -27,7 +27,8 @@
 #define ATTEMPTS 3
 
 struct server {
-    pid_t pid; /* 0 = does not run */
+    pid_t pid;         /* 0 = does not run */
+    uint32_t heap_mib; /* 0 = 64 */
     uint16_t port, quorum_port, election_port;
     char address[32];
     char dir[64];
@@ -118,11 +119,12 @@ static int config_put(const struct zks *z, uint32_t i, struct pf_err *err)
 
 static void server_exec(const struct server *s, pid_t parent)
 {
-    char cfg[128], log[128];
+    char cfg[128], log[128], heap[24];
     (void)snprintf(cfg, sizeof cfg, "%s/zoo.cfg", s->dir);
     (void)snprintf(log, sizeof log, "%s/out", s->dir);
+    (void)snprintf(heap, sizeof heap, "-Xmx%um", s->heap_mib != 0 ? s->heap_mib : 64);
     const char *argv[] = {"java",
-                          "-Xmx64m",
+                          heap,
                           "-XX:+UseSerialGC",
                           "-XX:TieredStopAtLevel=1",
                           "-Xss256k",
@@ -316,6 +318,18 @@ const char *zks_hosts(const struct zks *z)
 const char *zks_address(const struct zks *z, uint32_t i)
 {
     return z->server[i].address;
+}
+
+void zks_set_heap(struct zks *z, uint32_t mib)
+{
+    for (uint32_t i = 0; i < z->n; i++) {
+        z->server[i].heap_mib = mib;
+    }
+}
+
+int64_t zks_pid(const struct zks *z, uint32_t i)
+{
+    return z->server[i].pid;
 }
 
 int zks_find(const struct zks *z, const char *address)

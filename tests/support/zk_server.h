@@ -23,6 +23,10 @@ const char *zks_hosts(const struct zks *z);
 const char *zks_address(const struct zks *z, uint32_t i);
 /* The server at "127.0.0.1:1234"; -1 = none of them. */
 int zks_find(const struct zks *z, const char *address);
+/* Of servers that are started from now on; 64 before. */
+void zks_set_heap(struct zks *z, uint32_t mib);
+/* Of the process; 0 = does not run. */
+int64_t zks_pid(const struct zks *z, uint32_t i);
 /* Index of the one that leads; -1 = none does now. */
 int zks_leader(const struct zks *z);
 
