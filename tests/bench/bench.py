@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 ROWS = []
 
@@ -110,12 +111,18 @@ def bench_build(source):
     shutil.rmtree(out)
 
 
+def bench_program(bench_dir, what, name, *args):
+    note(what)
+    for r in json_lines(os.path.join(bench_dir, name), *args):
+        ROWS.append(r)
+        print(json.dumps(r), flush=True)
+
+
 def bench_core(bench_dir):
-    for name, what in (("bench_master", "master core"), ("bench_registry", "registry log")):
-        note(what + " in process")
-        for r in json_lines(os.path.join(bench_dir, name)):
-            ROWS.append(r)
-            print(json.dumps(r), flush=True)
+    bench_program(bench_dir, "master core in process", "bench_master")
+    bench_program(bench_dir, "takeover in process", "bench_takeover")
+    bench_program(bench_dir, "registry log in process", "bench_registry")
+    bench_program(bench_dir, "registry log over a ZooKeeper server", "bench_registry", "zk")
 
 
 def bench_latency(c, label, goal, n):
@@ -178,6 +185,68 @@ def bench_contended(bin_dir, bench_dir, n):
         p.wait()
 
 
+DRILL_WORDS = (("first_task_us", "first task"), ("agents_back_us", "all agents back"),
+               ("longest_wait_us", "longest wait for an offer"))
+
+
+def drill(c, label, name, goals, *args):
+    """One sort of drill: a row for each figure that has a goal, and whether all promises held."""
+    note("drill %s, %s: %s" % (name, label, " ".join(args)))
+    p = subprocess.run([os.path.join(c.bin, "proffer"), "drill", name, "-o", "json", *args],
+                       env=c.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE)
+    rounds = json.loads(p.stdout or b"[]")
+    if p.returncode != 0:
+        note(p.stderr.decode())
+        row("drill %s, %s: promises" % (name, label), "BROKEN", "", "held", status=p.returncode)
+    for key, word in DRILL_WORDS:
+        ms = sorted(r[key] / 1e3 for r in rounds if r.get(key) is not None)
+        if ms and key in goals:
+            row("%s, %s: %s, p50" % (name, label, word), round(percentile(ms, 50), 1), "ms",
+                goals[key], p90=round(percentile(ms, 90), 1), p99=round(percentile(ms, 99), 1),
+                max=round(ms[-1], 1), n=len(ms), load=round(os.getloadavg()[0], 1))
+
+
+def bench_masters(c, label):
+    for d in c.daemons():
+        if d["kind"].startswith("master"):
+            url = "http://%s/metrics" % d["http"]
+            with urllib.request.urlopen(url, timeout=10) as f:
+                text = f.read().decode()
+            longest = re.search(r"^proffer_loop_turn_seconds_max (\S+)", text, re.M).group(1)
+            is_leading = re.search(r"^proffer_master_leading 1", text, re.M) is not None
+            if is_leading:
+                row("longest loop turn of the leader, %s" % label, round(float(longest) * 1e3, 1),
+                    "ms", "< 10")
+                row("memory of the leader, %s" % label,
+                    round(memory_kib(d["pid"], "VmRSS") / 1024, 1), "MiB", field="VmRSS")
+        elif d["name"].startswith("zk"):
+            row("memory of ZooKeeper %s, %s" % (d["name"], label),
+                round(memory_kib(d["pid"], "VmRSS") / 1024, 1), "MiB", field="VmRSS")
+
+
+def bench_quorum(bin_dir, n_agents, n_rounds, is_full):
+    """Leaders die. Simulated agents, ten frameworks, ten tasks an agent."""
+    label = "%d agents" % n_agents
+    load = ["--sim-load", str(10 * n_agents), "--frameworks", "10", "--rest", "2s"]
+    kill = {"first_task_us": "< 40, p99 < 250", "agents_back_us": "< 500"}
+    with Cluster(bin_dir, "--masters", "3", "--fake-agents", str(n_agents)) as c:
+        drill(c, label, "leader-kill", kill, "--rounds", str(n_rounds), *load)
+        drill(c, label, "hand-over", {"longest_wait_us": "< 50"}, "--rounds", "10", *load)
+        if is_full:
+            drill(c, label, "leader-hang", {"first_task_us": "< 7300"}, "--rounds", "3", *load)
+        bench_masters(c, label)
+
+
+def bench_zk_loss(bin_dir):
+    load = ["--sim-load", "10000", "--frameworks", "10", "--rest", "2s"]
+    goals = {"first_task_us": "p99 < 1500"}
+    with Cluster(bin_dir, "--masters", "3", "--fake-agents", "1000", "--zk-servers", "3") as c:
+        drill(c, "1000 agents, 3 servers", "zk-leader-kill", goals, "--rounds", "20", *load)
+        drill(c, "1000 agents, 3 servers", "zk-outage", {"first_task_us": "< 2000"}, "--for",
+              "30s", *load)
+
+
 def table():
     print("\n%-58s %12s %-9s %s" % ("what", "measured", "unit", "goal"))
     for r in ROWS:
@@ -190,8 +259,9 @@ def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("build", help="build directory of a release build with tests")
     ap.add_argument("--source", default=".")
-    ap.add_argument("--quick", action="store_true", help="fewer rounds, no build time")
+    ap.add_argument("--full", action="store_true", help="many rounds, long drills, build time")
     args = ap.parse_args()
+    args.quick = not args.full
     bin_dir, bench_dir = (os.path.join(os.path.abspath(args.build), d) for d in ("bin", "bench"))
     n = 50 if args.quick else 200
     bench_core(bench_dir)
@@ -204,6 +274,10 @@ def main():
     with Cluster(bin_dir, "--agents", "1", "--cpus", "32", "--mem", "64G", where="/dev/shm") as c:
         bench_rate(c, bench_dir, 500 if args.quick else 2000, "memory")
     bench_contended(bin_dir, bench_dir, n)
+    bench_quorum(bin_dir, 1000, 20 if args.quick else 1000, args.full)
+    if not args.quick:
+        bench_quorum(bin_dir, 5000, 20, False)
+        bench_zk_loss(bin_dir)
     if not args.quick:
         bench_build(args.source)
     table()
