@@ -317,6 +317,7 @@ static void clock_jump(struct sim *s)
 {
     struct sim_node *n = s->node[sim_dice(s, s->n_nodes)];
 
+    n->jumped_us = s->now_us;
     n->wall_skew_ms += (int64_t)sim_dice(s, 7200000) - 3600000;
     sim_log(s, "the wall clock of %s jumps", n->name);
 }

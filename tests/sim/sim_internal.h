@@ -55,6 +55,7 @@ struct sim_node {
     /* Its clocks beside the world's: any two hosts disagree. The monotonic one stands still while
      * the host is suspended, the boot-time one does not. */
     int64_t mono_us, boot_us, wall_skew_ms;
+    int64_t jumped_us; /* when its wall clock did last */
     int64_t wake_us;
     uint64_t wake_number;
 };
@@ -186,6 +187,9 @@ void sim_oracle_free(struct sim_oracle *o);
 void sim_saw_lead(struct sim *s, const struct sim_node *master, uint64_t epoch);
 /* What the leader of this epoch decided becomes visible. */
 void sim_saw_act(struct sim *s, const struct sim_node *master, uint64_t epoch);
+/* It says that a task is lost, dropped or gone, as it found at that time: fenced, so that nobody
+ * led a later epoch then. */
+void sim_saw_negative(struct sim *s, const struct sim_node *master, uint64_t epoch, int64_t at_us);
 /* The agent comes back with this epoch. */
 void sim_saw_return(struct sim *s, const struct sim_node *agent, uint64_t epoch);
 void sim_saw_registered(struct sim *s, const struct sim_node *agent, uint64_t epoch);

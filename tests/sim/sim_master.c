@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "common/base/alloc.h"
+#include "common/link/envelope.h"
 #include "schemas/rows.h"
 #include "tests/sim/sim_master_internal.h"
 
@@ -268,10 +269,48 @@ static void on_act(struct master *m, const struct pf_effect *e)
     sim_m_quorum_step(m, &ev);
 }
 
+/* A status of its own about a task that it does not know to run. */
+static void check_negative(struct master *m, struct pf_bytes message)
+{
+    struct Scheduler_Event ev;
+    struct TaskStatus status;
+    struct pf_msg msg;
+    struct pf_err err = {0};
+
+    if (pf_envelope_parse(message, &msg, &err) < 0 ||
+        Envelope_body_type(Envelope__root(msg)) != Body_Scheduler_Event) {
+        return;
+    }
+    ev = Envelope_body_as_Scheduler_Event(Envelope__root(msg));
+    status = Scheduler_Event_Update_status(Scheduler_Event_update(ev));
+    if (Scheduler_Event_type(ev) != Scheduler_Event_Type_UPDATE ||
+        TaskStatus_source(status) != TaskStatus_Source_SOURCE_MASTER) {
+        return;
+    }
+    switch ((int)TaskStatus_state(status)) {
+    case TaskState_TASK_LOST:
+    case TaskState_TASK_DROPPED:
+    case TaskState_TASK_GONE:
+    case TaskState_TASK_UNKNOWN:
+    case TaskState_TASK_UNREACHABLE: break;
+    default: return;
+    }
+    /* When it was found, by the wall clock of this master: a millisecond off. */
+    int64_t ago_ms = sim_wall_ms(&m->n) - (int64_t)(TaskStatus_timestamp(status) * 1000.0 + 0.5);
+    int64_t at_us = m->n.s->now_us - (ago_ms + 2) * SIM_MS;
+
+    if (m->n.jumped_us == 0 || m->n.jumped_us < at_us) {
+        sim_saw_negative(m->n.s, &m->n, pf_quorum_epoch(m->quorum), at_us);
+    }
+}
+
 static void show(struct master *m, const struct pf_effect *e)
 {
     if (m->leads) {
         sim_saw_act(m->n.s, &m->n, pf_quorum_epoch(m->quorum));
+        if (e->kind == PF_EFFECT_SEND) {
+            check_negative(m, e->message);
+        }
     }
     switch (e->kind) {
     case PF_EFFECT_SEND: sim_send(&m->n, e->peer, e->message); break;

@@ -83,6 +83,20 @@ void sim_saw_act(struct sim *s, const struct sim_node *master, uint64_t epoch)
     }
 }
 
+void sim_saw_negative(struct sim *s, const struct sim_node *master, uint64_t epoch, int64_t at_us)
+{
+    const struct sim_oracle *o = s->oracle;
+
+    for (uint32_t i = 0; i < o->n_leads; i++) {
+        if (o->lead[i].epoch > epoch && o->lead[i].at_us < at_us) {
+            sim_broken(s, "one-leader",
+                       "%s says in epoch %" PRIu64 " that a task is no more, %s led %" PRIu64
+                       " already",
+                       master->name, epoch, o->lead[i].master->name, o->lead[i].epoch);
+        }
+    }
+}
+
 /* One may hear late that it won, when another leads already; but no epoch has two leaders. */
 void sim_saw_lead(struct sim *s, const struct sim_node *master, uint64_t epoch)
 {
