@@ -192,7 +192,7 @@ static void on_update(struct framework *f, const struct pf_driver_update *u)
     enum TaskState state = TaskStatus_state(u->status);
     uint32_t index = 0;
 
-    sim_log(f->n.s, "%s told %.*s %s%s", f->n.name, PF_STR_ARG(id), TaskState__str(state),
+    sim_log(f->n.s, "%s told %.*s %s%s", f->n.name, PF_STR_ARG(id), TaskState__str((int)state),
             u->is_local ? " by its driver" : "");
     sim_saw_update(f->n.s, id, state, TaskStatus_uuid(u->status), f->n.life);
     if (u->wants_ack) {

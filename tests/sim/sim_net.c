@@ -124,7 +124,7 @@ static void take(struct sim *s, struct sim_link *l, int side, struct sim_message
         n->ops->on_up(n, l->peer[0], true, msg, l->tag);
     } else {
         sim_log(s, "%s <- %s %s", n->name, l->end[1 - side]->name,
-                Body__str(Envelope_body_type(Envelope__root(msg))));
+                Body__str((int)Envelope_body_type(Envelope__root(msg))));
         n->ops->on_message(n, l->peer[side], msg);
     }
     sim_settle(n);

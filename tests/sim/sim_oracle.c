@@ -280,11 +280,11 @@ static void note_update(struct sim *s, struct fact *f, enum TaskState state, str
 
     if (is_same && f->instance == instance) {
         sim_broken(s, "ordered-updates", "task %s: %s was told twice", f->id,
-                   TaskState__str(state));
+                   TaskState__str((int)state));
     }
     if (!is_same && f->instance == instance && rank_of(state) <= f->rank) {
-        sim_broken(s, "ordered-updates", "task %s: %s after rank %u", f->id, TaskState__str(state),
-                   f->rank);
+        sim_broken(s, "ordered-updates", "task %s: %s after rank %u", f->id,
+                   TaskState__str((int)state), f->rank);
     }
     memcpy(f->uuid, uuid.at, sizeof f->uuid);
     f->instance = instance;
@@ -321,11 +321,11 @@ void sim_check_end(struct sim *s)
 
         if (f->is_running && is_over) {
             sim_broken(s, "no-lost-task", "task %s runs on %s, its framework was told %s", f->id,
-                       f->agent->name, TaskState__str(f->told));
+                       f->agent->name, TaskState__str((int)f->told));
         }
         if (!f->is_running && !is_over) {
             sim_broken(s, "no-lost-task", "task %s does not run, its framework was told %s", f->id,
-                       TaskState__str(f->told));
+                       TaskState__str((int)f->told));
         }
     }
 }
