@@ -116,8 +116,8 @@ static void test_driver_reconciles_open_launches_after_a_break(void **state)
     drv_expect(f, "update t1 TASK_RUNNING\n"); /* not asked by us any more */
 }
 
-/* An agent dies before its disk knows that RUNNING was acknowledged, and says it again after the end:
- * the owner hears nothing, the agent gets its acknowledgement. */
+/* An agent dies before its disk knows that RUNNING was acknowledged, and says it again after the
+ * end: the owner hears nothing, the agent gets its acknowledgement. */
 static void test_driver_knows_updates_before_the_last(void **state)
 {
     struct drv *f = *state;
