@@ -105,7 +105,9 @@ def roll(c, ticks):
         at, led = c.restart(address)
         n = len(read_ticks(ticks))
         r = c.proffer("run", "--", "echo", "fine")
-        check_eq((r.code, r.out, r.err), (0, "fine\n", ""), r)
+        # A slow machine may say whom it waits for; that is no error.
+        errors = [line for line in r.err.splitlines() if " waiting " not in line]
+        check_eq((r.code, r.out, errors), (0, "fine\n", []), r)
         if led:
             starts = [t for t in read_ticks(ticks)]
             before = [t for t in starts if t <= at]
