@@ -108,7 +108,12 @@ static void api_call(void *ctx, uint64_t peer, struct pf_msg envelope)
 static const char *api_health(void *ctx)
 {
     struct masterd *d = ctx; /* alone, a master that answers leads */
-    return d->quorum != NULL ? pf_quorum_trouble(d->quorum) : NULL;
+    const char *trouble = d->quorum != NULL ? pf_quorum_trouble(d->quorum) : NULL;
+    if (trouble == NULL && d->quorum != NULL &&
+        pf_uuid_is_nil(pf_quorum_incarnation(d->quorum))) {
+        trouble = "this master has not read the registry in ZooKeeper yet";
+    }
+    return trouble;
 }
 
 static const char *api_leader(void *ctx)
