@@ -109,7 +109,10 @@ def roll(c, ticks):
         errors = [line for line in r.err.splitlines() if " waiting " not in line]
         check_eq((r.code, r.out, errors), (0, "fine\n", []), r)
         if led:
-            starts = [t for t in read_ticks(ticks)]
+            end = time.monotonic() + TIMEOUT_S
+            while max(read_ticks(ticks), default=0) <= at:
+                check(time.monotonic() < end, "the framework starts nothing any more", n)
+            starts = read_ticks(ticks)
             before = [t for t in starts if t <= at]
             after = [t for t in starts if t > at]
             check(before and after, "no task of the framework around the restart", n)
