@@ -166,9 +166,15 @@ static void on_exited(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_su
     }
     c->state = PF_SUP_WAITING;
     c->deadline_ms = now_ms + c->backoff_ms;
-    if (s->phase == PF_SUP_PHASE_STARTING) {
-        fail(s, i, now_ms, fx);
+    if (s->phase != PF_SUP_PHASE_STARTING) {
+        return;
     }
+    if (c->tier == PF_SUP_AGENT && !c->was_moved) {
+        c->was_moved = true; /* the port that was free may be taken: it gets another one */
+        spawn(s, i, now_ms, fx);
+        return;
+    }
+    fail(s, i, now_ms, fx);
 }
 
 static void on_late(struct pf_sup *s, uint32_t i, int64_t now_ms, struct pf_sup_effects *fx)

@@ -43,6 +43,7 @@ struct pf_sup_child {
     enum pf_sup_tier tier;
     bool has_launcher; /* something that outlives it and must be ended with the cluster */
     bool was_started;
+    bool was_moved; /* an agent that ended before it was ready got a second start, on other ports */
     uint32_t restarts;
     int64_t started_ms;
     int64_t deadline_ms; /* INT64_MAX = none */

@@ -150,6 +150,17 @@ static void test_supervise_gives_up_when_a_daemon_cannot_start(void **state)
     assert_int_equal(f->sup.phase, PF_SUP_PHASE_DONE);
 }
 
+/* An agent whose port was taken in between gets another one, once. */
+static void test_supervise_starts_an_agent_a_second_time(void **state)
+{
+    struct fixture *f = *state;
+    (void)event(f, PF_SUP_BEGIN, 0);
+    (void)event(f, PF_SUP_EV_READY, 0);
+    assert_string_equal(event(f, PF_SUP_EV_EXITED, 2), "spawn 2");
+    assert_string_equal(event(f, PF_SUP_EV_READY, 1), "");
+    assert_string_equal(event(f, PF_SUP_EV_EXITED, 2), "failed 2, term 1");
+}
+
 static void test_supervise_gives_up_when_a_daemon_dawdles(void **state)
 {
     struct fixture *f = *state;
@@ -263,6 +274,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_supervise_backs_off_from_what_was_never_ready, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_supervise_gives_up_when_a_daemon_cannot_start, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_supervise_starts_an_agent_a_second_time, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_supervise_gives_up_when_a_daemon_dawdles, setup,
                                         teardown),
