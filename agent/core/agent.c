@@ -194,6 +194,9 @@ static void run_event(struct pf_agent *a, const struct pf_agent_event *ev)
         a->free_bytes = ev->free_bytes;
         a->has_free_bytes = true;
         break;
+    case PF_AGENT_CHECKED:
+    case PF_AGENT_SESSION:
+    case PF_AGENT_SANDBOX_GONE: break;
     case PF_AGENT_DEADLINE: on_deadline(a); break;
     }
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "agent/core/acts.h"
 #include "common/base/id.h"
 #include "common/base/resources.h"
 #include "common/base/sm.h"
@@ -43,6 +44,16 @@ struct pf_agent_options {
     const char *task_user;    /* for launches of untrusted peers */
     bool allow_any_user, runs_as_root;
     uint64_t min_free_bytes;  /* refuse launches below */
+    const char *cache_dir;    /* of fetched files, absolute; "" = none */
+    uint64_t cache_max_bytes;
+    uint64_t log_max_bytes;   /* kept of each output of a task; 0 = all */
+    bool limits_cpu_hard;     /* a task never gets more cpu than its resources say */
+    uint64_t task_pids_max;   /* processes and threads of a task; 0 = any */
+    int64_t gc_delay_ms;      /* sandboxes of ended tasks go after this (7 days), sooner when a */
+    uint64_t disk_bytes;      /* disk of this size gets full */
+    int64_t executor_subscribe_ms, executor_resubscribe_ms; /* 60 s, 2 s */
+    bool cleans_up;           /* --recover=cleanup: what a former start left is ended */
+    bool allows_more;         /* --reconfiguration=additive: may come back with more resources */
     int64_t resend_ms;        /* first resend of an update (10 s), doubling to 10 min */
     struct pf_sm_tracer tracer;
 };
@@ -59,6 +70,9 @@ enum pf_agent_event_type {
     PF_AGENT_PEER_DOWN,
     PF_AGENT_MESSAGE,
     PF_AGENT_DISK,           /* free bytes of the work directory, measured now and then */
+    PF_AGENT_CHECKED,        /* outcome of ACT_CHECK */
+    PF_AGENT_SESSION,        /* outcome of ACT_SESSION_OPEN, before its process is started */
+    PF_AGENT_SANDBOX_GONE,   /* somebody removed the sandbox of a live task */
     PF_AGENT_DEADLINE,
 };
 
@@ -75,8 +89,23 @@ struct pf_agent_event {
         /* Root LauncherHello. What a launcher of the same `instance` does not list, it never
          * started; of an absent or another instance nothing is concluded. */
         struct pf_msg launcher;
-        /* Root LauncherProcess. EXITED with wait_status -1: it is gone, nobody saw its status. */
-        struct pf_msg process;
+        /* Root LauncherProcess. EXITED with wait_status -1: it is gone, nobody saw its status.
+         * `report`: what a fetcher said on its standard output (at most 1 KiB). */
+        struct {
+            struct pf_msg process;
+            struct pf_str report;
+        };
+        struct {
+            struct pf_uuid check; /* of the act */
+            bool is_done;         /* it connected, and (HTTP) answered */
+            uint32_t status_code; /* HTTP */
+            struct pf_str text;   /* why not */
+        } checked;
+        struct {
+            struct pf_uuid session;
+            int error; /* errno; 0 = descriptors stand, start it */
+        } session;
+        struct pf_uuid launch; /* SANDBOX_GONE */
         struct {
             struct pf_uuid launch;
             int error;          /* errno, 0 = made */
@@ -89,66 +118,6 @@ struct pf_agent_event {
         struct pf_msg message;
         uint64_t free_bytes;
     };
-};
-
-/* The core's own effects (pf_effect.act); `data` as said. All wait for the rows before them. The
- * daemon drops START, SIGNAL and FORGET while there is no launcher: after LAUNCHER_UP the core says
- * them again. So START of a uuid that the launcher knows must change nothing, and SANDBOX of one
- * that exists must succeed. */
-enum pf_agent_act {
-    PF_AGENT_ACT_SANDBOX = 1, /* struct pf_agent_act_sandbox: make it, then event SANDBOX */
-    PF_AGENT_ACT_START,       /* struct pf_agent_act_start: to the launcher */
-    PF_AGENT_ACT_SIGNAL,      /* struct pf_agent_act_signal */
-    PF_AGENT_ACT_FORGET,      /* struct pf_uuid: its end is stored */
-    PF_AGENT_ACT_READ,        /* struct pf_agent_act_read: serve a ReadFile and reply */
-    PF_AGENT_ACT_STDIN,       /* struct pf_agent_act_stdin: write or close, then reply */
-    PF_AGENT_ACT_ENDED,       /* struct pf_agent_act_ended: followers of its files reach the end */
-    PF_AGENT_ACT_REMOVE,      /* struct pf_agent_act_sandbox: remove the directory */
-};
-
-struct pf_agent_act_sandbox {
-    struct pf_uuid launch;
-    struct pf_str path;       /* absolute */
-    struct pf_str user;       /* owner; "" = the agent's own */
-    struct pf_bytes script;   /* .at NULL = none; else becomes the executable file `script` in it */
-};
-
-struct pf_agent_act_start {
-    struct pf_uuid launch;
-    struct pf_str sandbox, user, cwd; /* cwd "" = the sandbox */
-    struct pf_str path;               /* program */
-    const struct pf_str *args;        /* argv */
-    uint32_t n_args;
-    const struct pf_str *env;         /* "NAME=value", complete */
-    uint32_t n_env;
-    bool keeps_stdin;
-};
-
-struct pf_agent_act_signal {
-    struct pf_uuid launch;
-    int signal;
-};
-
-struct pf_agent_act_read {
-    uint64_t peer, request_id;
-    struct pf_uuid launch;
-    struct pf_str path;   /* of the file */
-    uint64_t offset;
-    uint32_t limit, tail_lines;
-    int64_t since_ms;
-    bool follow, ended;   /* ended: nothing will be added any more */
-};
-
-struct pf_agent_act_stdin {
-    uint64_t peer, request_id;
-    struct pf_uuid launch;
-    struct pf_bytes data;
-    bool eof;
-};
-
-struct pf_agent_act_ended {
-    struct pf_uuid launch;
-    struct pf_str sandbox;
 };
 
 /* The schema of the rows in an AgentTable; NULL = no such table. */

@@ -115,6 +115,7 @@ void ag_on_row(struct pf_agent *a, const struct pf_agent_event *ev)
     case AgentTable_TASKS: restore_task(a, key, Row_AgentTask__root(row)); break;
     case AgentTable_UPDATES: is_known = restore_update(a, key, Row_AgentUpdate__root(row)); break;
     case AgentTable_INFOS: is_known = restore_info(a, key, Row_AgentTaskInfo__root(row)); break;
+    case AgentTable_EXECUTORS:
     case AgentTable_NONE: is_known = false; break;
     }
     if (!is_known) {

@@ -14,6 +14,7 @@ const struct pf_fb_table_desc *pf_agent_row_desc(uint8_t table)
         [AgentTable_TASKS] = &Row_AgentTask__desc,
         [AgentTable_UPDATES] = &Row_AgentUpdate__desc,
         [AgentTable_INFOS] = &Row_AgentTaskInfo__desc,
+        [AgentTable_EXECUTORS] = &Row_AgentExecutor__desc,
     };
 
     return table < PF_ARRAY_LEN(descs) ? descs[table] : NULL;

@@ -293,3 +293,9 @@ void ag_task_free(struct pf_agent *a, struct task *t)
     pf_free(t->name);
     pf_free(t);
 }
+
+struct pf_uuid pf_agent_process_uuid(struct pf_uuid container, enum pf_agent_role role)
+{
+    container.b[sizeof container.b - 1] ^= (uint8_t)role;
+    return container;
+}

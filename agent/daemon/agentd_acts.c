@@ -131,5 +131,15 @@ void agentd_on_act(void *ctx, uint32_t act, const void *data)
     case PF_AGENT_ACT_REMOVE:
         act_remove(d, data);
         break;
+    case PF_AGENT_ACT_FETCH:
+    case PF_AGENT_ACT_CHECK:
+    case PF_AGENT_ACT_LIMIT:
+    case PF_AGENT_ACT_FILES:
+    case PF_AGENT_ACT_SESSION_OPEN:
+    case PF_AGENT_ACT_SESSION_INPUT:
+    case PF_AGENT_ACT_SESSION_END:
+    case PF_AGENT_ACT_CLOSE_LAUNCHER:
+    case PF_AGENT_ACT_LEFT:
+        break;
     }
 }

@@ -219,6 +219,15 @@ void sim_act(struct sim_agent *a, uint32_t act, const void *data)
     case PF_AGENT_ACT_FORGET: /* it does so by itself */
     case PF_AGENT_ACT_ENDED:
     case PF_AGENT_ACT_REMOVE:
+    case PF_AGENT_ACT_FETCH:
+    case PF_AGENT_ACT_CHECK:
+    case PF_AGENT_ACT_LIMIT:
+    case PF_AGENT_ACT_FILES:
+    case PF_AGENT_ACT_SESSION_OPEN:
+    case PF_AGENT_ACT_SESSION_INPUT:
+    case PF_AGENT_ACT_SESSION_END:
+    case PF_AGENT_ACT_CLOSE_LAUNCHER:
+    case PF_AGENT_ACT_LEFT:
         break;
     }
 }

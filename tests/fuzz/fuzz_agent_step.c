@@ -62,7 +62,17 @@ static void on_act(struct target *x, const struct pf_effect *e)
     case PF_AGENT_ACT_SIGNAL:
     case PF_AGENT_ACT_FORGET:
     case PF_AGENT_ACT_ENDED:
-    case PF_AGENT_ACT_REMOVE: break;
+    case PF_AGENT_ACT_REMOVE:
+    case PF_AGENT_ACT_FETCH:
+    case PF_AGENT_ACT_CHECK:
+    case PF_AGENT_ACT_LIMIT:
+    case PF_AGENT_ACT_FILES:
+    case PF_AGENT_ACT_SESSION_OPEN:
+    case PF_AGENT_ACT_SESSION_INPUT:
+    case PF_AGENT_ACT_SESSION_END:
+    case PF_AGENT_ACT_CLOSE_LAUNCHER:
+    case PF_AGENT_ACT_LEFT:
+        break;
     }
 }
 

@@ -269,7 +269,17 @@ static void carry_out(struct agent *a, const struct pf_effect *e)
     case PF_AGENT_ACT_READ:
     case PF_AGENT_ACT_STDIN:
     case PF_AGENT_ACT_ENDED:
-    case PF_AGENT_ACT_REMOVE: break;
+    case PF_AGENT_ACT_REMOVE:
+    case PF_AGENT_ACT_FETCH:
+    case PF_AGENT_ACT_CHECK:
+    case PF_AGENT_ACT_LIMIT:
+    case PF_AGENT_ACT_FILES:
+    case PF_AGENT_ACT_SESSION_OPEN:
+    case PF_AGENT_ACT_SESSION_INPUT:
+    case PF_AGENT_ACT_SESSION_END:
+    case PF_AGENT_ACT_CLOSE_LAUNCHER:
+    case PF_AGENT_ACT_LEFT:
+        break;
     }
 }
 

@@ -618,6 +618,16 @@ static void effect_act(struct agent_sim *s, const struct pf_effect *e)
     case PF_AGENT_ACT_REMOVE:
         pf_buf_printf(&s->log, "remove %02x %s\n", box->launch.b[0], box->path.at);
         break;
+    case PF_AGENT_ACT_FETCH:
+    case PF_AGENT_ACT_CHECK:
+    case PF_AGENT_ACT_LIMIT:
+    case PF_AGENT_ACT_FILES:
+    case PF_AGENT_ACT_SESSION_OPEN:
+    case PF_AGENT_ACT_SESSION_INPUT:
+    case PF_AGENT_ACT_SESSION_END:
+    case PF_AGENT_ACT_CLOSE_LAUNCHER:
+    case PF_AGENT_ACT_LEFT:
+        break;
     }
 }
 
