@@ -35,7 +35,8 @@ EDGES = {
     "framework/lib": COMMON | {"framework/include", "framework/driver"},
     "framework/cli": COMMON | {"framework/include", "framework/lib"},
     "framework/examples": {"framework/include"},
-    "tests": COMMON | {"master/core", "master/daemon", "agent/core", "agent/launcher", "agent/cgroup", "agent/fetcher",
+    "tests": COMMON | {"master/core", "master/daemon", "agent/core", "agent/launcher",
+                       "agent/cgroup", "agent/fetcher",
                        "agent/daemon", "framework/include", "framework/driver", "framework/lib",
                        "framework/cli"},
 }
