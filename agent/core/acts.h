@@ -41,9 +41,9 @@ struct pf_agent_limits {
 };
 
 /* A container is what is looked after as one: a command task, or an executor with its tasks. Its
- * uuid is the launch uuid of its first process. The fetcher that runs before has one that is made of
- * it, so that it is known again after a crash; checks and sessions have random ones, and end with
- * this agent's process. */
+ * uuid is the launch uuid of its first process. The fetcher that runs before has one that is made
+ * of it, so that it is known again after a crash; checks and sessions have random ones, and end
+ * with this agent's process. */
 enum pf_agent_role { PF_AGENT_ROLE_MAIN = 0, PF_AGENT_ROLE_FETCH = 1 };
 struct pf_uuid pf_agent_process_uuid(struct pf_uuid container, enum pf_agent_role role);
 
