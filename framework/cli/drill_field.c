@@ -20,11 +20,12 @@
 #include "common/base/buf.h"
 #include "common/sys/clock.h"
 #include "common/sys/fd.h"
+#include "common/sys/file.h"
 #include "common/sys/parse.h"
 #include "framework/cli/drill_table.h"
 #include "framework/cli/local.h"
 
-enum { ASK_MS = 100, RELAY_MS = 2000, ZK_PORT = 2181, ANSWER_BYTES = 4096 };
+enum { ASK_MS = 100, RELAY_MS = 2000, ZK_PORT = 2181, ANSWER_BYTES = 4096, LOCK_BYTES = 64 };
 
 /* A command of --kill-cmd under way. */
 struct command {
@@ -203,11 +204,45 @@ const struct pf_drill_zk *pf_drill_field_zk(const struct pf_drill_field *f, uint
     return f->zk;
 }
 
+/* Its lock file begins with its pid. */
+static int64_t launcher_of(const char *work_dir)
+{
+    struct pf_buf path = {0}, text = {0};
+    char *end = NULL;
+    int64_t pid = 0;
+    pf_buf_printf(&path, "%s/run/launcher.lock", work_dir);
+    if (pf_file_read(pf_buf_cstr(&path), LOCK_BYTES, &text, NULL) == 0) {
+        pid = strtoll(pf_buf_cstr(&text), &end, 10);
+    }
+    pf_buf_fini(&path);
+    pf_buf_fini(&text);
+    return pid;
+}
+
+int64_t pf_drill_field_launcher(const struct pf_drill_field *f, const char *address)
+{
+    struct pf_arena arena = {0};
+    struct LocalCluster c;
+    int64_t pid = 0;
+    if (f->o.dir != NULL && pf_local_read(f->o.dir, &arena, &c, NULL) == 0) {
+        for (uint32_t i = 0; i < LocalCluster_daemons__len(c); i++) {
+            struct LocalDaemon d = LocalCluster_daemons__at(c, i);
+            struct pf_str work_dir = LocalDaemon_work_dir(d);
+            if (pf_str_is(LocalDaemon_native(d), address) && work_dir.len > 0) {
+                pid = launcher_of(work_dir.at);
+            }
+        }
+    }
+    pf_arena_fini(&arena);
+    return pid;
+}
+
 unsigned pf_drill_field_has(const struct pf_drill_field *f)
 {
     bool can_signal = f->o.dir != NULL || f->o.kill_cmd != NULL;
     unsigned has = can_signal ? PF_NEED_MASTER : 0;
     has |= can_signal && (f->has_agents || f->o.dir == NULL) ? PF_NEED_AGENT : 0;
+    has |= f->o.dir != NULL && f->has_agents ? PF_NEED_LAUNCHER : 0;
     has |= can_signal && f->n_zk > 0 ? PF_NEED_ZK : 0;
     has |= can_signal && f->n_zk > 2 ? PF_NEED_ZK_QUORUM : 0;
     has |= f->hosts.n > 0 ? PF_NEED_NET : 0;

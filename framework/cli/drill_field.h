@@ -40,6 +40,8 @@ unsigned pf_drill_field_has(const struct pf_drill_field *f);
 /* Reads anew who runs, and asks each ZooKeeper server how it is (100 ms each at most). Returns what
  * is not as it should be ("zk2 does not serve"), borrowed until the next call; NULL = nothing. */
 const char *pf_drill_field_refresh(struct pf_drill_field *f);
+/* Pid of the launcher of the agent that listens at `address`; 0 = not known. */
+int64_t pf_drill_field_launcher(const struct pf_drill_field *f, const char *address);
 const struct pf_drill_zk *pf_drill_field_zk(const struct pf_drill_field *f, uint32_t *out_n);
 
 /* Sends a signal: at once by pid, else the command is started and not waited for. PF_ENOENT (gone,

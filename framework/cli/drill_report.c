@@ -184,6 +184,10 @@ bool pf_drill_report_verdict(FILE *to, const struct pf_drill_plan *plan,
                   v->n_accepted, v->n_refused, v->n_files_ended, v->n_told_ended,
                   pf_buf_cstr(&gap));
     pf_buf_fini(&gap);
+    if (v->n_unknown > 0) {
+        (void)fprintf(to, "%" PRIu64 " of them ended unseen, their launchers had been killed\n",
+                      v->n_unknown);
+    }
     if (v->n_retold > 0) {
         (void)fprintf(to, "%" PRIu64 " tasks whose end was told again\n", v->n_retold);
     }

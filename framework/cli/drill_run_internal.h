@@ -48,7 +48,7 @@ struct pf_drill_runner {
     int64_t first_accept[PF_DRILL_FRAMEWORKS_MAX]; /* sequence + 1, since the origin; 0 = none */
     char old_host[256], old_address[PF_ADDRESS_MAX], old_instance[128];
     int64_t old_pid;
-    char killed_agent[64];
+    char killed_agent[64], killed_address[300];
     int64_t killed_agent_pid;
     int killed_framework; /* -1 = none */
     struct pf_drill_stopped stopped[PF_DRILL_ZK_MAX + 1];

@@ -48,8 +48,8 @@ static int signal_leader(struct pf_drill_runner *r, int signo)
     return send_signal(r, &p, signo);
 }
 
-/* Any one of the agents that run processes. */
-static int signal_agent(struct pf_drill_runner *r, int signo)
+/* Any one of the agents that run processes; NULL: there is none. */
+static const struct pf_seen_agent *pick_agent(struct pf_drill_runner *r, struct pf_err *err)
 {
     const struct pf_drill_census *c = pf_drill_view_census(r->view);
     const struct pf_seen_agent *chosen = NULL;
@@ -60,14 +60,39 @@ static int signal_agent(struct pf_drill_runner *r, int signo)
             chosen = a;
         }
     }
-    struct pf_err err = {0};
     if (chosen == NULL) {
-        (void)pf_err_set(&err, PF_ENOENT, "there is no agent that runs processes");
+        (void)pf_err_set(err, PF_ENOENT, "there is no agent that runs processes");
+    }
+    return chosen;
+}
+
+static int signal_agent(struct pf_drill_runner *r, int signo)
+{
+    struct pf_err err = {0};
+    const struct pf_seen_agent *chosen = pick_agent(r, &err);
+    if (chosen == NULL) {
         return step_fail(r, &err);
     }
     (void)snprintf(r->killed_agent, sizeof r->killed_agent, "%s", chosen->id);
+    (void)snprintf(r->killed_address, sizeof r->killed_address, "%s", chosen->address);
     r->killed_agent_pid = chosen->pid;
     const struct pf_drill_process p = {"an agent", chosen->hostname, chosen->address, chosen->pid};
+    return send_signal(r, &p, signo);
+}
+
+static int signal_launcher(struct pf_drill_runner *r, int signo)
+{
+    struct pf_err err = {0};
+    const char *address = r->killed_agent_pid > 0 ? r->killed_address : NULL;
+    if (address == NULL) {
+        const struct pf_seen_agent *chosen = pick_agent(r, &err);
+        if (chosen == NULL) {
+            return step_fail(r, &err);
+        }
+        address = chosen->address;
+    }
+    const struct pf_drill_process p = {"a launcher", "", address,
+                                       pf_drill_field_launcher(r->field, address)};
     return send_signal(r, &p, signo);
 }
 
@@ -107,6 +132,7 @@ static int signal_target(struct pf_drill_runner *r, const struct pf_drill_step *
     case PF_TARGET_LEADER: return signal_leader(r, step->signo);
     case PF_TARGET_OLD_LEADER: return send_signal(r, &old, step->signo);
     case PF_TARGET_AGENT: return signal_agent(r, step->signo);
+    case PF_TARGET_LAUNCHER: return signal_launcher(r, step->signo);
     case PF_TARGET_ZK_SERVER:
     case PF_TARGET_ZK_LEADER:
     case PF_TARGET_ZK_ALL: return signal_zk(r, step->target, step->signo);

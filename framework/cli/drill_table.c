@@ -133,6 +133,22 @@ const struct pf_drill pf_drills[] = {
      0,
      {ORIGIN(THEN, 0, SIGNAL, AGENT, SIGKILL)},
      1},
+    {"launcher-kill",
+     "the launcher of an agent dies; its tasks must not, though how they end is unknown",
+     PF_NEED_LAUNCHER,
+     PF_EXPECT_SAME_LEADER,
+     true,
+     0,
+     {ORIGIN(THEN, 0, SIGNAL, LAUNCHER, SIGKILL)},
+     1},
+    {"agent-launcher-kill",
+     "an agent and its launcher die; their tasks must not, though how they end is unknown",
+     PF_NEED_AGENT | PF_NEED_LAUNCHER,
+     PF_EXPECT_SAME_LEADER,
+     true,
+     0,
+     {ORIGIN(THEN, 0, SIGNAL, AGENT, SIGKILL), STEP(THEN, 0, SIGNAL, LAUNCHER, SIGKILL)},
+     2},
 };
 const uint32_t pf_n_drills = (uint32_t)PF_ARRAY_LEN(pf_drills);
 
@@ -163,6 +179,7 @@ const char *pf_drill_lacks(const struct pf_drill *d, unsigned has)
         {PF_NEED_MASTER, "masters that can be signalled: a cluster of `proffer up`, or --kill-cmd"},
         {PF_NEED_AGENT, "an agent that runs processes and can be signalled: a cluster of `proffer "
                         "up`, or --kill-cmd"},
+        {PF_NEED_LAUNCHER, "launchers that can be signalled: a cluster of `proffer up`"},
     };
     for (size_t i = 0; i < PF_ARRAY_LEN(words); i++) {
         if ((d->needs & words[i].need) != 0 && (has & words[i].need) == 0) {

@@ -22,6 +22,7 @@ enum pf_drill_target {
     PF_TARGET_LEADER,     /* who leads at that moment */
     PF_TARGET_OLD_LEADER, /* who led when the round began */
     PF_TARGET_AGENT,      /* any one of those that run processes */
+    PF_TARGET_LAUNCHER,   /* of the agent that was struck, else of any one */
     PF_TARGET_FRAMEWORK,  /* the process of one of the drill's own frameworks */
     PF_TARGET_ZK_SERVER,  /* one that does not lead, where there are several */
     PF_TARGET_ZK_LEADER,
@@ -73,6 +74,7 @@ enum {
     PF_NEED_AGENT = 1 << 4,
     PF_NEED_MASTER = 1 << 5, /* masters that we may signal */
     PF_NEED_NET = 1 << 6,    /* relays or hosts */
+    PF_NEED_LAUNCHER = 1 << 7, /* agents whose launchers are known: a local cluster */
 };
 
 #define PF_DRILL_STEPS_MAX 3

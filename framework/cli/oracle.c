@@ -9,7 +9,8 @@
 #include "common/base/buf.h"
 #include "common/base/map.h"
 
-enum { FIELDS_MAX = 8, STARTS_MAX = 8, BRIEF_US = 10000000 };
+/* SLACK_US: /proc/uptime counts hundredths of a second. */
+enum { FIELDS_MAX = 8, STARTS_MAX = 8, BRIEF_US = 10000000, SLACK_US = 20000 };
 
 /* One process that worked on a task. */
 struct start {
@@ -38,6 +39,7 @@ struct pf_oracle {
     struct pf_ptrs tasks; /* in the order of their first mention */
     struct pf_oracle_verdict verdict;
     struct pf_oracle_finding finding[PF_ORACLE_FINDINGS_MAX];
+    bool allows_unknown;
     int64_t finish_us; /* of the journal being read; INT64_MAX: it has no such line */
     bool is_judged;
 };
@@ -64,6 +66,11 @@ void pf_oracle_destroy(struct pf_oracle *o)
     pf_ptrs_fini(&o->tasks);
     pf_map_fini(&o->by_token);
     pf_free(o);
+}
+
+void pf_oracle_allow_unknown(struct pf_oracle *o)
+{
+    o->allows_unknown = true;
 }
 
 /* --- reading --------------------------------------------------------------------------------- */
@@ -326,6 +333,11 @@ static void judge_starts(struct pf_oracle *o, const struct task *t)
     }
 }
 
+static bool is_unknown(const struct pf_oracle *o, const struct task *t)
+{
+    return o->allows_unknown && strcmp(t->final_state, "EXIT_UNKNOWN") == 0;
+}
+
 static void judge_file(struct pf_oracle *o, const struct task *t)
 {
     const struct start *last = &t->start[t->n_starts - 1];
@@ -353,6 +365,12 @@ static void judge_file(struct pf_oracle *o, const struct task *t)
         find(o, PF_ORACLE_LOST, t, last->last_us,
              "did its work, and the framework was never told (last: %s)",
              t->state[0] != '\0' ? t->state : "nothing");
+    } else if (is_unknown(o, t)) {
+        o->verdict.n_unknown++;
+        if (last->last_us > t->final_us + SLACK_US) {
+            find(o, PF_ORACLE_DISAGREED, t, t->final_us,
+                 "was still at work when the framework was told that it had ended");
+        }
     } else if (!t->has_finished) {
         find(o, PF_ORACLE_DISAGREED, t, t->final_us, "did its work, and the framework was told %s",
              t->state);
@@ -385,7 +403,7 @@ static void judge_absent(struct pf_oracle *o, const struct task *t)
         find(o, PF_ORACLE_LOST, t, t->accepted_us,
              "the framework was told %s, and it left no trace",
              t->has_finished ? "TASK_FINISHED" : "TASK_RUNNING");
-    } else if (!is_refusal(t->state)) {
+    } else if (!is_refusal(t->state) && !is_unknown(o, t)) {
         find(o, PF_ORACLE_DISAGREED, t, t->final_us, "never ran, and the framework was told %s",
              t->state);
     } else {
@@ -441,7 +459,7 @@ bool pf_oracle_is_clean(const struct pf_oracle_verdict *v)
             return false;
         }
     }
-    return v->n_files_ended == v->n_told_ended;
+    return v->n_files_ended == v->n_told_ended + v->n_unknown;
 }
 
 const char *pf_oracle_kind_word(enum pf_oracle_kind kind)

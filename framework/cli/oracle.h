@@ -7,7 +7,8 @@
  * work is done with "end". A framework's journal has lines, each with a time in microseconds:
  *   accept US TOKEN file|sim|brief  the launch is about to be sent ("sim": leaves no file; "brief":
  *                                likewise, and ends by itself within ten seconds)
- *   status US TOKEN STATE final|open
+ *   status US TOKEN STATE final|open   STATE is Mesos's word, or EXIT_UNKNOWN: it ended, and nobody
+ *                                saw how
  *   finish US                    from here on tasks without files may end as they like
  * Other lines of a journal are for others. Every task with a file is expected to have done its work
  * by the time of the judgement. */
@@ -44,6 +45,7 @@ struct pf_oracle_verdict {
     uint64_t n_refused;     /* of these: never started, and the framework was told so */
     uint64_t n_files_ended; /* files whose work was done */
     uint64_t n_told_ended;  /* tasks of which the framework heard that they finished */
+    uint64_t n_unknown;     /* did their work, and the framework was told EXIT_UNKNOWN */
     uint64_t n_retold;      /* tasks of which it was told more, or again, after the final state */
     uint64_t n_sim;         /* tasks without files */
     int64_t gap_max_us;     /* the longest silence of a task at work */
@@ -55,6 +57,9 @@ struct pf_oracle;
 
 struct pf_oracle *pf_oracle_create(int64_t pause_limit_us);
 void pf_oracle_destroy(struct pf_oracle *o); /* NULL is fine */
+/* Launchers are killed: EXIT_UNKNOWN is no lie, if the task has done its work by then, or never
+ * began. */
+void pf_oracle_allow_unknown(struct pf_oracle *o);
 /* Adds the whole journal of a framework. PF_EPROTO with the line: it cannot be read, and no verdict
  * should be built on it. A last line without an end (its writer was killed) is left out. */
 PF_MUST_USE int pf_oracle_add_journal(struct pf_oracle *o, const char *framework,

@@ -173,7 +173,8 @@ def test_all_that_is_possible_with_one_master():
         check_eq(r.code, 0, r)
         rounds = r.json()
         check_eq([x["drill"] for x in rounds], ["leader-kill", "leader-agent-kill", "double-kill",
-                                                "mid-accept", "framework-kill", "agent-kill"], r)
+                                                "mid-accept", "framework-kill", "agent-kill",
+                                                "launcher-kill", "agent-launcher-kill"], r)
         for x in rounds:
             check_eq(list(x)[:len(KEYS)], KEYS)
             check(x["first_task_us"] > 0 and x["problem"] is None, x)

@@ -72,6 +72,37 @@ static void test_oracle_refused_and_told_is_no_loss(void **state)
     assert_int_equal(v->n_refused, 1);
 }
 
+static void test_oracle_unknown_end(void **state)
+{
+    struct pf_oracle *o = *state;
+    pf_oracle_allow_unknown(o);
+    given_journal(o, "accept 1000 t1 file\nstatus 2000 t1 TASK_RUNNING open\n"
+                     "status 13700000 t1 EXIT_UNKNOWN final\n"
+                     "accept 1000 t2 file\nstatus 2000 t2 EXIT_UNKNOWN final\n");
+    given_file(o, "t1", "start t1 77 12.00\ntick t1 77 13.20\nend t1 77 13.70\n");
+    const struct pf_oracle_verdict *v = pf_oracle_judge(o);
+    assert_true(pf_oracle_is_clean(v));
+    assert_int_equal(v->n_unknown, 1);
+    assert_int_equal(v->n_refused, 1);
+}
+
+static void test_oracle_unknown_end_without_a_killed_launcher(void **state)
+{
+    given_journal(*state, "accept 1000 t1 file\nstatus 2000 t1 TASK_RUNNING open\n"
+                          "status 13700000 t1 EXIT_UNKNOWN final\n");
+    given_file(*state, "t1", "start t1 77 12.00\nend t1 77 13.70\n");
+    expect_one(*state, PF_ORACLE_DISAGREED, "was told EXIT_UNKNOWN");
+}
+
+static void test_oracle_unknown_end_told_of_a_task_at_work(void **state)
+{
+    pf_oracle_allow_unknown(*state);
+    given_journal(*state, "accept 1000 t1 file\nstatus 2000 t1 TASK_RUNNING open\n"
+                          "status 12500000 t1 EXIT_UNKNOWN final\n");
+    given_file(*state, "t1", "start t1 77 12.00\nend t1 77 13.70\n");
+    expect_one(*state, PF_ORACLE_DISAGREED, "still at work");
+}
+
 static void test_oracle_lost_when_accepted_and_never_told(void **state)
 {
     given_journal(*state, "accept 1 t1 file\nstatus 1 t1 TASK_STAGING open\n");
@@ -294,6 +325,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_oracle_clean),
         T(test_oracle_refused_and_told_is_no_loss),
+        T(test_oracle_unknown_end),
+        T(test_oracle_unknown_end_without_a_killed_launcher),
+        T(test_oracle_unknown_end_told_of_a_task_at_work),
         T(test_oracle_lost_when_accepted_and_never_told),
         T(test_oracle_lost_when_seen_running_without_a_trace),
         T(test_oracle_lost_when_work_was_not_done),
