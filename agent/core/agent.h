@@ -52,6 +52,7 @@ struct pf_agent_options {
     int64_t gc_delay_ms;      /* sandboxes of ended tasks go after this (7 days), sooner when a */
     uint64_t disk_bytes;      /* disk of this size gets full */
     int64_t executor_subscribe_ms, executor_resubscribe_ms; /* 60 s, 2 s */
+    int64_t executor_shutdown_ms; /* SHUTDOWN to SIGKILL, where the executor says none (5 s) */
     bool cleans_up;           /* --recover=cleanup: what a former start left is ended */
     bool allows_more;         /* --reconfiguration=additive: may come back with more resources */
     int64_t resend_ms;        /* first resend of an update (10 s), doubling to 10 min */

@@ -114,6 +114,7 @@ static int boot_dirs(struct agentd *d, struct pf_err *err)
     d->work_dir = pf_strdup(real);
     d->state_dir = path_join(d->work_dir, "state");
     d->run_dir = path_join(d->work_dir, "run");
+    d->cache_dir = path_join(d->work_dir, "cache");
     char *lock = path_join(d->work_dir, "agent.lock");
     rc = pf_file_lock(lock, &d->lock_fd, err);
     pf_free(lock);
@@ -215,8 +216,13 @@ static int make_core(struct agentd *d, struct pf_err *err)
     struct pf_resources total = {0};
     struct pf_machine machine;
     struct pf_hostport http;
+    uint64_t free_bytes = 0;
+    uint64_t disk_bytes = 0;
 
     int rc = pf_machine_read(d->work_dir, &machine, err);
+    if (rc == 0) {
+        rc = pf_fs_space(d->work_dir, &free_bytes, &disk_bytes, err);
+    }
     if (rc == 0) {
         rc = pf_detect_resources(d->o->resources, &machine, &total, err);
     }
@@ -246,6 +252,18 @@ static int make_core(struct agentd *d, struct pf_err *err)
         .allow_any_user = d->o->allow_any_user,
         .runs_as_root = geteuid() == 0,
         .min_free_bytes = (uint64_t)d->o->min_free_bytes,
+        .cache_dir = d->o->fetch_cache_bytes > 0 ? d->cache_dir : "",
+        .cache_max_bytes = (uint64_t)d->o->fetch_cache_bytes,
+        .log_max_bytes = (uint64_t)d->o->log_max_bytes,
+        .limits_cpu_hard = d->o->limits_cpu_hard,
+        .task_pids_max = (uint64_t)d->o->task_pids_max,
+        .gc_delay_ms = d->o->gc_delay_ms,
+        .disk_bytes = disk_bytes,
+        .executor_subscribe_ms = d->o->executor_subscribe_ms,
+        .executor_resubscribe_ms = d->o->executor_resubscribe_ms,
+        .executor_shutdown_ms = d->o->executor_shutdown_ms,
+        .cleans_up = d->o->cleans_up,
+        .allows_more = d->o->allows_more,
         .resend_ms = RESEND_MS,
     };
     d->core = pf_agent_create(&ao);
@@ -430,6 +448,7 @@ static void agentd_fini(struct agentd *d)
     pf_free(d->work_dir);
     pf_free(d->state_dir);
     pf_free(d->run_dir);
+    pf_free(d->cache_dir);
     pf_free(d->problem);
 }
 

@@ -44,7 +44,7 @@ struct agentd {
     char hostname[256];
     char native_address[PF_ADDRESS_MAX], http_address[PF_ADDRESS_MAX]; /* bound */
     char told_native[PF_ADDRESS_MAX + 256], told_http[PF_ADDRESS_MAX + 256];
-    char *work_dir, *state_dir, *run_dir; /* absolute */
+    char *work_dir, *state_dir, *run_dir, *cache_dir; /* absolute */
     struct pf_fb_builder builder;         /* of processes that failed here */
     char *problem;                        /* as it was logged, NULL = none */
     bool is_ending;                       /* by a signal */

@@ -8,6 +8,9 @@
 
 #define FIELD(f)     offsetof(struct pf_agentd_options, f)
 #define SIMULATE_MAX 65536
+#define HOUR_MS      (INT64_C(3600) * 1000)
+#define YEAR_MS      (366 * 24 * HOUR_MS)
+#define LOG_MIN      (INT64_C(64) << 10) /* below, cutting would be all that is done */
 
 static const struct pf_option table[] = {
     {"master", "LIST", "Masters as HOST:PORT,...; any of them will do, it names the others",
@@ -38,6 +41,32 @@ static const struct pf_option table[] = {
      PF_OPTION_FLAG, FIELD(allow_any_user), NULL, 0, 0, false},
     {"launcher", "PATH", "The program proffer-launcher; default: beside this one",
      PF_OPTION_STRING, FIELD(launcher), "", 0, 0, false},
+    {"recover", "HOW", "reconnect: take over what runs; cleanup: end it, as tasks of a former life",
+     PF_OPTION_STRING, FIELD(recover), "reconnect", 0, 0, false},
+    {"reconfiguration-policy", "POLICY", "What a restart may change of resources and attributes: "
+     "equal (nothing) or additive (more)", PF_OPTION_STRING, FIELD(reconfiguration), "equal", 0, 0,
+     false},
+    {"executor-registration-timeout", "TIME", "How long an executor may take to subscribe",
+     PF_OPTION_DURATION, FIELD(executor_subscribe_ms), "1m", 1, 24 * HOUR_MS, false},
+    {"executor-reregistration-timeout", "TIME", "The same after a restart of the agent",
+     PF_OPTION_DURATION, FIELD(executor_resubscribe_ms), "2s", 1, 24 * HOUR_MS, false},
+    {"executor-shutdown-grace-period", "TIME", "From an executor's SHUTDOWN to its SIGKILL, unless "
+     "it says another", PF_OPTION_DURATION, FIELD(executor_shutdown_ms), "5s", 0, 24 * HOUR_MS,
+     false},
+    {"authenticate-executors", NULL, "Refuse HTTP calls of executors without the token that the "
+     "agent gave them", PF_OPTION_FLAG, FIELD(authenticates_executors), NULL, 0, 0, false},
+    {"gc-delay", "TIME", "How long the sandbox of an ended task is kept, if the disk does not get "
+     "full before", PF_OPTION_DURATION, FIELD(gc_delay_ms), "7d", 0, 10 * YEAR_MS, false},
+    {"log-max-bytes", "SIZE", "Kept of a task's stdout, and of its stderr: what is older goes; 0 "
+     "keeps all", PF_OPTION_SIZE, FIELD(log_max_bytes), "64M", 0, INT64_MAX, false},
+    {"fetch-cache-bytes", "SIZE", "Room for fetched files that are kept, for each user; 0: none",
+     PF_OPTION_SIZE, FIELD(fetch_cache_bytes), "2G", 0, INT64_MAX, false},
+    {"fetch-stall", "TIME", "A transfer without progress fails after this", PF_OPTION_DURATION,
+     FIELD(fetch_stall_ms), "60s", 1, 24 * HOUR_MS, false},
+    {"cgroups-enable-cfs", NULL, "A task never gets more cpu than its resources say",
+     PF_OPTION_FLAG, FIELD(limits_cpu_hard), NULL, 0, 0, false},
+    {"task-pids-max", "N", "Processes and threads of a task; 0: any", PF_OPTION_INT,
+     FIELD(task_pids_max), "0", 0, INT64_C(1) << 22, false},
     {"ready-fd", "N", "Write one line of JSON with addresses and pid there when ready",
      PF_OPTION_INT, FIELD(ready_fd), "-1", -1, 1 << 20, false},
     {"ready-when", "WHEN", "When to say so: listening, or registered at a master",
@@ -76,6 +105,35 @@ static int masters_check(const struct pf_agentd_options *o, struct pf_err *err)
     return 0;
 }
 
+/* One of two words. `*out_second`: it is the second. */
+static int word_of(const char *option, const char *value, const char *first, const char *second,
+                   bool *out_second, struct pf_err *err)
+{
+    *out_second = strcmp(value, second) == 0;
+    if (*out_second || strcmp(value, first) == 0) {
+        return 0;
+    }
+    return pf_err_set(err, PF_EUSAGE, "--%s is '%s'; write %s or %s", option, value, first,
+                      second);
+}
+
+static int words_check(struct pf_agentd_options *o, struct pf_err *err)
+{
+    int rc = word_of("ready-when", o->ready_when, "listening", "registered", &o->waits_registered,
+                     err);
+    if (rc == 0) {
+        rc = word_of("recover", o->recover, "reconnect", "cleanup", &o->cleans_up, err);
+    }
+    if (rc == 0) {
+        rc = word_of("reconfiguration-policy", o->reconfiguration, "equal", "additive",
+                     &o->allows_more, err);
+    }
+    if (rc == 0 && o->log_max_bytes > 0 && o->log_max_bytes < LOG_MIN) {
+        rc = pf_err_set(err, PF_EUSAGE, "--log-max-bytes is below 64K; write 0 to keep all");
+    }
+    return rc;
+}
+
 int pf_agentd_options_parse(int argc, char **argv, struct pf_agentd_options *out,
                             enum pf_options_verdict *out_verdict, struct pf_err *err)
 {
@@ -94,10 +152,8 @@ int pf_agentd_options_parse(int argc, char **argv, struct pf_agentd_options *out
     if (rc == 0) {
         rc = masters_check(out, err);
     }
-    out->waits_registered = strcmp(out->ready_when, "registered") == 0;
-    if (rc == 0 && !out->waits_registered && strcmp(out->ready_when, "listening") != 0) {
-        rc = pf_err_set(err, PF_EUSAGE, "--ready-when is '%s'; write listening or registered",
-                        out->ready_when);
+    if (rc == 0) {
+        rc = words_check(out, err);
     }
     if (rc < 0) {
         pf_agentd_options_fini(out);

@@ -35,6 +35,38 @@ static void test_defaults_serve_one_machine(void **state)
     assert_int_equal(o.min_free_bytes, 64 << 20);
     assert_int_equal(o.ready_fd, -1);
     assert_int_equal(o.simulate, 0);
+    assert_false(o.cleans_up);
+    assert_false(o.allows_more);
+    assert_false(o.authenticates_executors);
+    assert_int_equal(o.executor_subscribe_ms, 60000);
+    assert_int_equal(o.executor_resubscribe_ms, 2000);
+    assert_int_equal(o.executor_shutdown_ms, 5000);
+    assert_int_equal(o.gc_delay_ms, INT64_C(7) * 24 * 3600 * 1000);
+    assert_int_equal(o.log_max_bytes, 64 << 20);
+    assert_int_equal(o.fetch_cache_bytes, INT64_C(2) << 30);
+    assert_int_equal(o.fetch_stall_ms, 60000);
+    assert_int_equal(o.task_pids_max, 0);
+    pf_agentd_options_fini(&o);
+}
+
+/* As an operator of Mesos would write them. */
+static void test_names_and_values_of_mesos_are_taken(void **state)
+{
+    char *argv[] = {arg("proffer-agent"), arg("--recover=cleanup"),
+                    arg("--reconfiguration-policy=additive"),
+                    arg("--executor-registration-timeout=2mins"),
+                    arg("--executor-shutdown-grace-period=10secs"), arg("--gc-delay=1weeks"),
+                    arg("--log-max-bytes=0"), NULL};
+    struct pf_agentd_options o = {0};
+
+    (void)state;
+    assert_int_equal(parse(argv, &o, NULL), 0);
+    assert_true(o.cleans_up);
+    assert_true(o.allows_more);
+    assert_int_equal(o.executor_subscribe_ms, 120000);
+    assert_int_equal(o.executor_shutdown_ms, 10000);
+    assert_int_equal(o.gc_delay_ms, INT64_C(7) * 24 * 3600 * 1000);
+    assert_int_equal(o.log_max_bytes, 0);
     pf_agentd_options_fini(&o);
 }
 
@@ -77,12 +109,18 @@ static void test_wrong_options_are_named(void **state)
     expect_usage("--min-free", "much", "min-free");
     expect_usage("--log-level", "loud", "loud");
     expect_usage("--listen", NULL, "listen");
+    expect_usage("--recover", "maybe", "reconnect or cleanup");
+    expect_usage("--reconfiguration-policy", "any", "equal or additive");
+    expect_usage("--ready-when", "late", "listening or registered");
+    expect_usage("--log-max-bytes", "1K", "64K");
+    expect_usage("--gc-delay", "soon", "gc-delay");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults_serve_one_machine),
+        cmocka_unit_test(test_names_and_values_of_mesos_are_taken),
         cmocka_unit_test(test_environment_and_flags_are_taken),
         cmocka_unit_test(test_wrong_options_are_named),
     };
