@@ -11,6 +11,7 @@
 #include "agent/daemon/sandbox.h"
 #include "common/base/alloc.h"
 #include "common/base/limits.h"
+#include "common/sys/fault.h"
 #include "common/sys/fd.h"
 #include "common/sys/log.h"
 #include "schemas/launcher.h"
@@ -559,6 +560,7 @@ void pf_launcher_link_flush(struct pf_launcher_link *k)
     while (k->fd >= 0 && did == 1 && (k->out.len > 0 || !STAILQ_EMPTY(&k->waiting))) {
         link_pump(k);
         did = link_send(k);
+        pf_fault_point("told the launcher");
     }
     if (k->fd >= 0) {
         /* A broken socket is readable: its end is handled there, in a turn of its own. */

@@ -5,6 +5,7 @@
 #include "common/base/alloc.h"
 #include "common/base/limits.h"
 #include "common/sys/clock.h"
+#include "common/sys/fault.h"
 
 #define SHOW_US_MAX  (PF_TURN_MS_MAX * 1000) /* of a turn's effects */
 #define CHEAP_A_LOOK 64 /* sends between two looks at clock and gate; actions take one each */
@@ -43,6 +44,7 @@ void pf_engine_collect(struct pf_engine *e)
         return;
     }
     while (e->stored < number) {
+        pf_fault_point("stored");
         pf_turns_stored(e->turns, ++e->stored);
     }
 }
@@ -87,6 +89,7 @@ static enum shown engine_show(struct pf_engine *e, int64_t end_us)
     while (may_show && (f = pf_turns_next(e->turns)) != NULL) {
         bool is_cheap = f->kind != PF_EFFECT_ACT;
         engine_carry_out(e, f);
+        pf_fault_point("shown");
         may_show = !e->is_failed;
         if (!is_cheap || ++n % CHEAP_A_LOOK == 0) {
             if (pf_now_us() >= end_us) {
