@@ -39,6 +39,16 @@ static bool is_exactly(const struct pf_entity *e, const char *text)
            pf_str_eq(e->framework_id, (struct pf_str){text, (uint32_t)(slash - text)});
 }
 
+/* A framework and a task of it that goes by the same name or id: then the framework is meant. */
+static bool belong(const struct pf_entity *a, const struct pf_entity *b)
+{
+    const struct pf_entity *fw = a->kind == EntityKind_FRAMEWORK ? a : b;
+    const struct pf_entity *task = fw == a ? b : a;
+
+    return fw->kind == EntityKind_FRAMEWORK && task->kind == EntityKind_TASK &&
+           (pf_str_eq(task->framework_id, fw->id) || pf_str_eq(task->id, fw->id));
+}
+
 bool pf_ids_choose(const char *text, const struct pf_entities *found, struct pf_entities *out)
 {
     if (found->n == 0) {
@@ -53,16 +63,10 @@ bool pf_ids_choose(const char *text, const struct pf_entities *found, struct pf_
         uint32_t n = 0;
         for (uint32_t i = 0; i < found->n; i++) {
             struct pf_entity *e = &found->at[i];
-            if (by_name != 0 ? !pf_str_is(e->name, text) : !is_exactly(e, text)) {
-                continue;
+            if (by_name != 0 ? pf_str_is(e->name, text) : is_exactly(e, text)) {
+                n += only == NULL || !belong(only, e) ? 1 : 0;
+                only = only == NULL || e->kind == EntityKind_FRAMEWORK ? e : only;
             }
-            /* what waits goes by the id of its framework: then the framework is meant */
-            bool is_same_id = only != NULL && pf_str_eq(only->id, e->id);
-            if (is_same_id && only->kind == EntityKind_FRAMEWORK) {
-                continue;
-            }
-            n += is_same_id && e->kind == EntityKind_FRAMEWORK ? 0 : 1;
-            only = e;
         }
         if (n > 0) {
             if (n == 1) {
@@ -79,9 +83,8 @@ int pf_ids_find(struct pf_client *c, const char *text, const enum EntityKind *ki
                 struct pf_err *err)
 {
     struct pf_fb_builder *b = pf_client_builder(c);
-    struct Master_Call_Find__args find = {.text = pf_str(text),
-                                          .kinds = {kinds, n_kinds},
-                                          .limit = PF_PAGE_MAX};
+    struct Master_Call_Find__args find = {
+        .text = pf_str(text), .kinds = {kinds, n_kinds}, .limit = PF_PAGE_MAX};
     struct Master_Call__args call = {.type = PF_OPT(Master_Call_Type_FIND),
                                      .find = Master_Call_Find__put(b, &find)};
     struct Master_Response r;
@@ -134,7 +137,8 @@ static int ambiguous(struct pf_cli *cli, const char *text, const struct pf_entit
     if (more || found->n > CANDIDATES_SHOWN) {
         what = pf_cli_text(cli, "%s and others", what);
     }
-    return fail_with_id(cli, what, "write more of the id, or FRAMEWORK/TASK, or a * at its end "
+    return fail_with_id(cli, what,
+                        "write more of the id, or FRAMEWORK/TASK, or a * at its end "
                         "for all of them");
 }
 

@@ -118,7 +118,8 @@ static void find_in_demands(struct pf_master *m, struct find *f, const struct m_
         if (!look(f)) {
             return;
         }
-        if (is_instance || matches(f, pf_str(d->id), pf_str(d->name), f->text)) {
+        if (is_instance || (matches(f, pf_str(d->id), pf_str(d->name), f->text) &&
+                            !pf_m_task_find(x, pf_str(d->id)))) {
             add(m, f,
                 &(struct Match__args){.kind = EntityKind_TASK,
                                       .id = is_instance ? f->text : pf_str(d->id),

@@ -133,6 +133,7 @@ static void test_ids_choose_what_is_meant(void **state)
         task("k7m2.1", "world", "k7m2"),
         task("one", "x", "f1"),
         task("one", "x", "f2"),
+        {.kind = EntityKind_FRAMEWORK, .id = PF_STR("f9"), .name = PF_STR("world")},
     };
     struct pf_entities found = {e, 5}, out = {0};
     (void)state;
@@ -143,7 +144,11 @@ static void test_ids_choose_what_is_meant(void **state)
     assert_int_equal(out.n, 5); /* the master chose them */
     assert_true(pf_ids_choose("world", &found, &out));
     assert_true(pf_str_is(out.at[0].id, "k7m2.1"));
-    assert_false(pf_ids_choose("hello", &found, &out)); /* a name of two things */
+    assert_true(pf_ids_choose("hello", &found, &out)); /* a run and its task: the run */
+    assert_int_equal(out.at[0].kind, EntityKind_FRAMEWORK);
+    found.n = 6;
+    assert_false(pf_ids_choose("world", &found, &out)); /* a name of two things */
+    found.n = 5;
     assert_false(pf_ids_choose("k7", &found, &out));
     assert_false(pf_ids_choose("one", &found, &out)); /* an id in two frameworks */
     assert_true(pf_ids_choose("f2/one", &found, &out));
