@@ -57,7 +57,7 @@ UNIT_TESTED = {layer for layer in EDGES if layer.startswith("common/")} | {
 LIBRARY_HEADERS = [
     ("event2/", {"common/net"}),
     ("lmdb.h", {"common/store"}),
-    ("openssl/", {"common/link"}),
+    ("openssl/", {"common/link", "common/net"}),
     ("zookeeper/", {"common/zk"}),
     ("zlib.h", {"common/net"}),
     ("cmocka.h", {"tests"}),
