@@ -40,8 +40,19 @@ static void out_add(struct pf_launcher_link *k, enum LauncherBody type, struct p
     pf_buf_add(out, msg.data, msg.len);
 }
 
+static void files_close(const int *file)
+{
+    for (int i = 0; i < 4; i++) {
+        int fd = file[i];
+        pf_fd_close(&fd);
+    }
+}
+
 static void start_destroy(struct link_start *s)
 {
+    if (s->has_files) {
+        files_close(s->file);
+    }
     pf_free(s->sandbox);
     pf_free((void *)(uintptr_t)s->frame.at);
     pf_free(s);
@@ -63,6 +74,11 @@ static bool start_open(struct pf_launcher_link *k, const struct link_start *s, i
 {
     int pipe_fd[2];
 
+    if (s->has_files) {
+        memcpy(fd, s->file, sizeof s->file);
+        *out_stdin = -1;
+        return true;
+    }
     fd[0] = k->null_fd;
     fd[3] = -1;
     *out_stdin = -1;
@@ -114,12 +130,16 @@ static void link_pump(struct pf_launcher_link *k)
             start_fail(k, s, failure.error, failure.stage);
             continue;
         }
-        uint32_t n = s->keeps_stdin ? 4 : 3;
+        uint32_t n = fd[3] >= 0 ? 4 : 3;
         memcpy(k->out_fd + k->n_out_fds, fd, n * sizeof fd[0]);
         k->n_out_fds += n;
         pf_buf_add(&k->out, s->frame.at, s->frame.len);
         k->counters.starts++;
-        k->ops.on_made(k->ctx, s->launch, pf_str(s->sandbox), stdin_fd);
+        if (s->has_files) {
+            s->has_files = false; /* they are in out_fd now */
+        } else {
+            k->ops.on_made(k->ctx, s->launch, pf_str(s->sandbox), stdin_fd);
+        }
         start_destroy(s);
     }
 }
@@ -449,14 +469,11 @@ static struct pf_str path_of_env(const struct pf_agent_act_start *s)
     return (struct pf_str){NULL, 0};
 }
 
-void pf_launcher_link_start(struct pf_launcher_link *k, const struct pf_agent_act_start *a,
-                            const struct pf_user *user)
+static struct link_start *line_up(struct pf_launcher_link *k, const struct pf_agent_act_start *a,
+                                  const struct pf_user *user, bool keeps_stdin)
 {
     struct pf_buf frame = {0};
 
-    if (!k->is_up) {
-        return;
-    }
     pf_fb_builder_reset(&k->builder);
     struct LauncherStart__args args = {
         .uuid = uuid_bytes(&a->launch),
@@ -469,7 +486,8 @@ void pf_launcher_link_start(struct pf_launcher_link *k, const struct pf_agent_ac
         .uid = user->uid,
         .gid = user->gid,
         .groups = {user->groups, user->is_own ? 0 : user->n_groups},
-        .keeps_stdin = a->keeps_stdin,
+        .keeps_stdin = keeps_stdin,
+        .terminal = a->is_terminal,
         .search_path = path_of_env(a),
     };
     out_add(k, LauncherBody_LauncherStart, LauncherStart__put(&k->builder, &args), &frame);
@@ -478,10 +496,31 @@ void pf_launcher_link_start(struct pf_launcher_link *k, const struct pf_agent_ac
     s->sandbox = pf_strndup(a->sandbox.at, a->sandbox.len);
     s->user = *user;
     s->user.groups = NULL;
-    s->keeps_stdin = a->keeps_stdin;
+    s->keeps_stdin = keeps_stdin;
     s->frame = (struct pf_bytes){frame.data, (uint32_t)frame.len};
     STAILQ_INSERT_TAIL(&k->waiting, s, link);
     k->counters.n_waiting++;
+    return s;
+}
+
+void pf_launcher_link_start(struct pf_launcher_link *k, const struct pf_agent_act_start *a,
+                            const struct pf_user *user)
+{
+    if (k->is_up) {
+        (void)line_up(k, a, user, a->keeps_stdin);
+    }
+}
+
+void pf_launcher_link_start_with(struct pf_launcher_link *k, const struct pf_agent_act_start *a,
+                                 const struct pf_user *user, const int file[4])
+{
+    if (!k->is_up) {
+        files_close(file);
+        return;
+    }
+    struct link_start *s = line_up(k, a, user, file[3] >= 0);
+    s->has_files = true;
+    memcpy(s->file, file, sizeof s->file);
 }
 
 /* What is said of a launch must not overtake its start. */

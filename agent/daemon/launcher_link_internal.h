@@ -19,6 +19,8 @@ struct link_start {
     char *sandbox;
     struct pf_user user; /* without groups */
     bool keeps_stdin;
+    bool has_files;        /* `file` are its stdin, stdout, stderr, and what is kept (-1 = none) */
+    int file[4];
     struct pf_bytes frame; /* owned: length and LauncherMessage */
     int error;             /* FAILED: of `stage` */
     const char *stage;
