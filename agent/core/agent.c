@@ -150,19 +150,19 @@ static void task_fires(struct pf_agent *a, struct task *t)
     if (ag_launcher_is_ready(a) && t->complete_at <= a->now_ms) {
         t->complete_at = AGENT_NEVER;
         ag_task_kill(a, t, KILL_COMPLETION, 0, AGENT_SIGKILL);
-    } else if (ag_launcher_is_ready(a) && t->kill_at <= a->now_ms) {
-        if (t->run.state == RunState_KILLING) {
-            ag_task_kill_advance(a, t);
+    } else if (ag_launcher_is_ready(a) && t->run.kill_at <= a->now_ms) {
+        if (t->run.sm.state == RunState_KILLING) {
+            ag_run_kill_advance(a, &t->run);
         }
-        if (t->kill_at <= a->now_ms) {
-            t->kill_at = a->now_ms + AGENT_REKILL_MS; /* nothing to signal yet */
+        if (t->run.kill_at <= a->now_ms) {
+            t->run.kill_at = a->now_ms + AGENT_REKILL_MS; /* nothing to signal yet */
         }
     }
     if (ag_is_registered(a) && t->resend_at <= a->now_ms) {
         a->n_resent++;
         ag_update_send_head(a, t);
     }
-    ag_task_rearm(a, t);
+    ag_run_rearm(a, &t->run);
 }
 
 static void on_deadline(struct pf_agent *a)
@@ -173,7 +173,7 @@ static void on_deadline(struct pf_agent *a)
         if (!first || first->key > a->now_ms) {
             break;
         }
-        task_fires(a, PF_CONTAINER(first, struct task, timer));
+        task_fires(a, ag_run_task(PF_CONTAINER(first, struct run, timer)));
     }
 }
 

@@ -30,11 +30,21 @@ enum {
 #define AGENT_REFUSED_MS    5000         /* ask again after a refusal */
 #define AGENT_BATCH_BYTES   (768u << 10) /* of AgentTasks; with its last task below 1 MiB */
 
-/* Why a task is being killed (Row_AgentTask.kill_reason). */
-enum kill_reason { KILL_NONE = 0, KILL_REQUEST = 1, KILL_TEARDOWN = 2, KILL_COMPLETION = 3 };
+/* Why a run is being ended (Row_AgentTask.kill_reason, Row_AgentExecutor.kill_reason). */
+enum kill_reason {
+    KILL_NONE = 0,
+    KILL_REQUEST = 1,
+    KILL_TEARDOWN = 2,
+    KILL_COMPLETION = 3,
+    KILL_NOT_SUBSCRIBED = 4,   /* an executor that never did */
+    KILL_NOT_RESUBSCRIBED = 5, /* or not again */
+    KILL_GROUP = 6,            /* another task of its group has failed */
+};
 
 /* How far a start went since this core exists. */
-enum start_phase { START_NONE = 0, START_SANDBOX, START_READY, START_SENT };
+enum start_phase { START_NONE = 0, START_SANDBOX, START_FETCH, START_READY, START_SENT };
+
+enum run_kind { RUN_TASK = 0, RUN_EXECUTOR };
 
 /* Something that masters must hear of; told.c. */
 struct untold {
@@ -62,49 +72,57 @@ struct framework {
     char *id;
     uint8_t *info; /* FrameworkInfo, NULL = never told */
     uint32_t info_len;
-    uint32_t n_tasks; /* live ones */
-    uint64_t told;    /* agent.list_number of the list that told its info */
+    uint32_t n_runs; /* live ones */
+    uint64_t told;   /* agent.list_number of the list that told its info */
     bool stored;
-    bool torn_down;              /* goes with its last task */
+    bool torn_down;              /* goes with its last run */
     bool wants_killing;          /* has TASK_KILLING_STATE */
-    TAILQ_ENTRY(framework) link; /* agent.idle when n_tasks is 0 */
+    TAILQ_ENTRY(framework) link; /* agent.idle when n_runs is 0 */
 };
 
-struct task {
-    TAILQ_ENTRY(task) link; /* agent.live or agent.history */
-    struct framework *fw;   /* NULL in the history */
-    char *name;             /* framework id, NUL, task id, NUL: key in by_name */
-    uint32_t fw_len, id_len;
-    struct pf_uuid launch;
-    char *user;
-    uint8_t *summary; /* Task: what never changes, without ids; NULL in the history */
-    uint32_t summary_len;
-    uint32_t info_len;
-    uint8_t *info;    /* TaskInfo until it runs */
-    char *launcher;   /* recovered: instance that was to start it */
-    struct pf_sm run; /* RunState */
-    uint8_t phase;    /* start_phase */
+/* What tasks and executors share: a process that the launcher starts and ends; run.c. */
+struct run {
+    uint8_t kind;  /* run_kind */
+    uint8_t phase; /* start_phase */
     uint8_t kill_reason;
     uint8_t kill_signal; /* the first one */
-    uint32_t signalled;  /* agent.list_generation when the first signal was sent */
-    bool counted;        /* its resources are taken out of agent.free */
-    bool keeps_stdin, in_history;
-    bool old_boot;             /* its row is of another boot */
+    bool keeps_stdin;
+    bool old_boot; /* its row is of another boot */
+    bool has_wait_status;
+    struct pf_uuid launch; /* key in agent.by_launch */
+    struct pf_sm sm;       /* RunState */
+    struct framework *fw;  /* NULL in the history */
+    char *name;            /* framework id, NUL, its own id, NUL */
+    uint32_t fw_len, id_len;
+    char *user;
+    uint32_t info_len;
+    uint8_t *info;             /* of a task: TaskInfo until it runs; of an executor: ExecutorInfo */
+    char *launcher;            /* recovered: instance that was to start it */
+    uint32_t signalled;        /* agent.list_generation when the first signal was sent */
     uint32_t start_generation; /* agent.launcher_generation that the row names */
     uint32_t seen;             /* agent.list_generation of the list that named it */
     int32_t wait_status;       /* -1 = unknown */
-    bool has_wait_status;
-    int8_t final_state; /* TaskState, -1 = none yet */
-    int8_t told_state;  /* TaskState of the last update made, -1 = none */
     int64_t pid;
     uint64_t start_time;
     int64_t accepted_ms, started_ms, finished_ms; /* wall */
-    int64_t completion_ms;                        /* allowed run time, AGENT_NEVER = any */
+    int64_t kill_wall_ms;                         /* deadline as stored */
+    int64_t kill_at;                              /* monotonic, AGENT_NEVER = none */
+    struct pf_heap_node timer;                    /* the least of its deadlines */
+};
+
+struct task {
+    struct run run;
+    TAILQ_ENTRY(task) link; /* agent.live or agent.history */
+    uint8_t *summary;       /* Task: what never changes, without ids; NULL in the history */
+    uint32_t summary_len;
+    bool counted; /* its resources are taken out of agent.free */
+    bool in_history;
+    int8_t final_state;    /* TaskState, -1 = none yet */
+    int8_t told_state;     /* TaskState of the last update made, -1 = none */
+    int64_t completion_ms; /* allowed run time, AGENT_NEVER = any */
     int64_t grace_ms;
-    int64_t kill_wall_ms;                               /* deadline as stored */
-    int64_t kill_at, complete_at, resend_at, expire_at; /* monotonic, AGENT_NEVER = none */
-    int64_t resend_ms;                                  /* current back-off */
-    struct pf_heap_node timer;                          /* the least of them */
+    int64_t complete_at, resend_at, expire_at; /* monotonic, AGENT_NEVER = none */
+    int64_t resend_ms;                         /* current back-off */
     struct update_list updates;
     struct untold untold; /* that it was taken: told with its first update */
     uint32_t next_update;
@@ -142,7 +160,8 @@ struct pf_agent {
 
     struct task_list live;    /* in the order of acceptance; ended ones until acknowledged */
     struct task_list history; /* in the order of their ends */
-    struct pf_map by_launch, by_name, by_update;
+    struct pf_map by_launch;  /* of run */
+    struct pf_map by_name, by_update;
     struct pf_map frameworks;
     struct framework_list idle;
     uint32_t n_idle, n_live, n_running, n_history, n_updates;
@@ -158,8 +177,8 @@ struct pf_agent {
 
     struct master_link links[AGENT_LINKS_MAX];
     uint32_t n_links;
-    uint64_t leader;   /* peer, 0 = none */
-    struct pf_sm link; /* link_state */
+    uint64_t leader;                      /* peer, 0 = none */
+    struct pf_sm link;                    /* link_state */
     uint64_t sequence, register_sequence; /* now; as the last registration said it */
     struct untold_list untold;
     uint64_t register_request, list_number;

@@ -19,17 +19,35 @@ struct pf_refs ag_put_resources(struct pf_fb_builder *b, struct pf_arena *arena,
                                 const struct pf_resources *r);
 struct pf_refs ag_put_attributes(struct pf_fb_builder *b, struct pf_arena *arena, const char *text);
 
+/* run.c: what tasks and executors share */
+struct task *ag_run_task(struct run *r); /* only of kind RUN_TASK */
+const struct task *ag_run_task_const(const struct run *r);
+struct pf_str ag_run_framework_id(const struct run *r);
+struct pf_str ag_run_id(const struct run *r);
+bool ag_run_is_ended(const struct run *r);
+void ag_run_init(struct pf_agent *a, struct run *r, enum run_kind kind, struct pf_uuid launch);
+void ag_run_fini(struct pf_agent *a, struct run *r);
+void ag_run_set_name(struct run *r, struct pf_str framework_id, struct pf_str id);
+void ag_run_drop_info(struct run *r);
+struct run *ag_run_by_launch(const struct pf_agent *a, struct pf_bytes launch);
+void ag_run_init_state(struct pf_agent *a, struct run *r, uint32_t state, const char *why);
+void ag_run_move(struct pf_agent *a, struct run *r, uint32_t state, const char *why);
+struct pf_str ag_run_sandbox(const struct pf_agent *a, const struct run *r);
+struct CommandInfo ag_run_command(const struct run *r); /* while its info is there */
+void ag_run_put_row(struct pf_agent *a, struct run *r);
+void ag_run_rearm(struct pf_agent *a, struct run *r);
+/* The start: begin (when the launcher is ready), sandbox, [fetch], start. */
+void ag_run_begin(struct pf_agent *a, struct run *r);
+void ag_on_sandbox(struct pf_agent *a, const struct pf_agent_event *ev);
+void ag_run_start(struct pf_agent *a, struct run *r);
+/* The end, when its rows are to be written. */
+struct ending;
+void ag_run_end(struct pf_agent *a, struct run *r, const struct ending *e, const char *why);
+
 /* tasks.c */
-struct pf_str ag_task_framework_id(const struct task *t);
-struct pf_str ag_task_id(const struct task *t);
 struct Task ag_task_summary(const struct task *t);
-bool ag_task_is_ended(const struct task *t);
 struct task *ag_task_create(struct pf_agent *a, struct pf_uuid launch);
-void ag_task_set_name(struct task *t, struct pf_str framework_id, struct pf_str id);
-void ag_task_init_state(struct pf_agent *a, struct task *t, uint32_t state, const char *why);
-void ag_task_move(struct pf_agent *a, struct task *t, uint32_t state, const char *why);
 void ag_task_set_info(struct pf_agent *a, struct task *t, struct pf_bytes info);
-void ag_task_drop_info(struct task *t);
 void ag_task_index_name(struct pf_agent *a, struct task *t);
 void ag_task_count(struct pf_agent *a, struct task *t);
 void ag_task_uncount(struct pf_agent *a, struct task *t);
@@ -38,14 +56,14 @@ void ag_task_remove(struct pf_agent *a, struct task *t);
 void ag_task_free(struct pf_agent *a, struct task *t);
 struct task *ag_task_by_launch(const struct pf_agent *a, struct pf_bytes launch);
 struct task *ag_task_by_name(struct pf_agent *a, struct pf_str framework_id, struct pf_str id);
-struct pf_str ag_task_sandbox(const struct pf_agent *a, const struct task *t);
-void ag_task_rearm(struct pf_agent *a, struct task *t);
+int64_t ag_task_next(const struct pf_agent *a, const struct task *t); /* its nearest deadline */
+void ag_task_runs(struct pf_agent *a, struct task *t);                /* it was stored so */
 
 /* frameworks.c */
 struct framework *ag_framework_need(struct pf_agent *a, struct pf_str id);
 void ag_framework_set_info(struct framework *fw, struct pf_bytes info);
-void ag_framework_join(struct pf_agent *a, struct task *t, struct framework *fw);
-void ag_framework_leave(struct pf_agent *a, struct task *t);
+void ag_framework_join(struct pf_agent *a, struct run *r, struct framework *fw);
+void ag_framework_leave(struct pf_agent *a, struct run *r);
 void ag_framework_free(struct pf_agent *a, struct framework *fw);
 
 /* rows.c */
@@ -68,9 +86,6 @@ struct pf_ref ag_summary_put(struct pf_agent *a, struct pf_fb_builder *b, const 
 
 /* launch.c */
 void ag_on_launch(struct pf_agent *a, struct AgentLaunch launch);
-void ag_on_sandbox(struct pf_agent *a, const struct pf_agent_event *ev);
-void ag_task_begin(struct pf_agent *a, struct task *t);
-void ag_task_start(struct pf_agent *a, struct task *t);
 
 /* validate.c: NULL = fine, else a state, a reason and a text */
 struct refusal {
@@ -82,7 +97,7 @@ const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTa
                                         const struct task *twin);
 
 /* command.c */
-const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct task *t);
+const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct run *r);
 
 /* process.c */
 bool ag_launcher_is_ready(const struct pf_agent *a); /* connected, and its list is complete */
@@ -105,18 +120,20 @@ struct ending {
     int64_t at_wall_ms; /* 0 = now */
 };
 void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, const char *why);
-void ag_task_end_status(struct pf_agent *a, struct task *t, int32_t wait_status,
-                        int64_t at_wall_ms);
-void ag_task_end_unknown(struct pf_agent *a, struct task *t, const char *text);
-void ag_task_end_killed_early(struct pf_agent *a, struct task *t);
-void ag_task_end_unborn(struct pf_agent *a, struct task *t, int error, struct pf_str stage);
+void ag_run_end_status(struct pf_agent *a, struct run *r, int32_t wait_status, int64_t at_wall_ms);
+void ag_run_end_unknown(struct pf_agent *a, struct run *r, const char *text);
+void ag_run_end_killed_early(struct pf_agent *a, struct run *r);
+void ag_run_end_unborn(struct pf_agent *a, struct run *r, int error, struct pf_str stage);
 
 /* kill.c */
 void ag_on_kill(struct pf_agent *a, struct AgentKill kill);
 void ag_on_teardown(struct pf_agent *a, struct AgentTeardown teardown);
 void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, int64_t grace_ms,
                   int signal);
-void ag_task_kill_advance(struct pf_agent *a, struct task *t);
+bool ag_run_record_kill(struct pf_agent *a, struct run *r, enum kill_reason reason,
+                        int64_t grace_ms, int signal);
+bool ag_run_may_run(const struct run *r); /* its process may have been started */
+void ag_run_kill_advance(struct pf_agent *a, struct run *r);
 
 /* updates.c */
 void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state,

@@ -21,32 +21,33 @@ static void check_updates(const struct pf_agent *a, const struct task *t, uint32
 
 static void check_timer(const struct pf_agent *a, const struct task *t)
 {
-    bool wanted =
-        t->expire_at != AGENT_NEVER ||
-        (ag_launcher_is_ready(a) && (t->kill_at != AGENT_NEVER || t->complete_at != AGENT_NEVER)) ||
-        (ag_is_registered(a) && t->resend_at != AGENT_NEVER);
+    bool wanted = t->expire_at != AGENT_NEVER ||
+                  (ag_launcher_is_ready(a) &&
+                   (t->run.kill_at != AGENT_NEVER || t->complete_at != AGENT_NEVER)) ||
+                  (ag_is_registered(a) && t->resend_at != AGENT_NEVER);
 
-    PF_ASSERT(!wanted || pf_heap_has(&t->timer));
+    PF_ASSERT(!wanted || pf_heap_has(&t->run.timer));
 }
 
 static void check_live(const struct pf_agent *a, const struct task *t)
 {
-    bool is_ended = ag_task_is_ended(t);
-    bool may_start = t->run.state == RunState_ACCEPTED || t->run.state == RunState_STARTING;
+    bool is_ended = ag_run_is_ended(&t->run);
+    bool may_start = t->run.sm.state == RunState_ACCEPTED || t->run.sm.state == RunState_STARTING;
 
     PF_ASSERT(!t->in_history);
-    PF_ASSERT(t->fw != NULL && pf_map_get_str(&a->frameworks, pf_str(t->fw->id)) == t->fw);
-    PF_ASSERT(pf_str_is(ag_task_framework_id(t), t->fw->id));
+    PF_ASSERT(t->run.fw != NULL &&
+              pf_map_get_str(&a->frameworks, pf_str(t->run.fw->id)) == t->run.fw);
+    PF_ASSERT(pf_str_is(ag_run_framework_id(&t->run), t->run.fw->id));
     PF_ASSERT(t->summary != NULL);
-    PF_ASSERT(may_start == (t->info != NULL));
+    PF_ASSERT(may_start == (t->run.info != NULL));
     PF_ASSERT(!is_ended || !t->counted);
     PF_ASSERT(!is_ended || !TAILQ_EMPTY(&t->updates));
     PF_ASSERT(!is_ended || t->final_state >= 0);
-    PF_ASSERT(t->run.state != RunState_KILLING || t->kill_reason != KILL_NONE);
-    PF_ASSERT(t->run.state != RunState_RUNNING || t->kill_reason == KILL_NONE);
+    PF_ASSERT(t->run.sm.state != RunState_KILLING || t->run.kill_reason != KILL_NONE);
+    PF_ASSERT(t->run.sm.state != RunState_RUNNING || t->run.kill_reason == KILL_NONE);
     PF_ASSERT(t->resend_at == AGENT_NEVER || !TAILQ_EMPTY(&t->updates));
     if (!is_ended) {
-        PF_ASSERT(pf_map_get(&a->by_name, t->name, t->fw_len + 1 + t->id_len) == t);
+        PF_ASSERT(pf_map_get(&a->by_name, t->run.name, t->run.fw_len + 1 + t->run.id_len) == t);
     }
 }
 
@@ -61,10 +62,10 @@ static void check_tasks(const struct pf_agent *a)
         check_live(a, t);
         check_timer(a, t);
         check_updates(a, t, &n_updates);
-        PF_ASSERT(pf_map_get(&a->by_launch, t->launch.b, sizeof t->launch.b) == t);
+        PF_ASSERT(pf_map_get(&a->by_launch, t->run.launch.b, sizeof t->run.launch.b) == t);
         n_live++;
-        n_running += !ag_task_is_ended(t);
-        n_uncounted += !ag_task_is_ended(t) && !t->counted;
+        n_running += !ag_run_is_ended(&t->run);
+        n_uncounted += !ag_run_is_ended(&t->run) && !t->counted;
         if (t->counted) {
             struct pf_resources used = {.n_items = 0};
             int rc = ag_resources_of_summary(ag_task_summary(t), &used, NULL);
@@ -89,9 +90,9 @@ static void check_history(const struct pf_agent *a)
 
     TAILQ_FOREACH(t, &a->history, link)
     {
-        PF_ASSERT(t->in_history && ag_task_is_ended(t) && t->fw == NULL);
-        PF_ASSERT(TAILQ_EMPTY(&t->updates) && t->summary == NULL && t->info == NULL);
-        PF_ASSERT(pf_map_get(&a->by_launch, t->launch.b, sizeof t->launch.b) == t);
+        PF_ASSERT(t->in_history && ag_run_is_ended(&t->run) && t->run.fw == NULL);
+        PF_ASSERT(TAILQ_EMPTY(&t->updates) && t->summary == NULL && t->run.info == NULL);
+        PF_ASSERT(pf_map_get(&a->by_launch, t->run.launch.b, sizeof t->run.launch.b) == t);
         check_timer(a, t);
         n++;
     }
@@ -106,13 +107,13 @@ static void check_frameworks(const struct pf_agent *a)
 
     TAILQ_FOREACH(fw, &a->idle, link)
     {
-        PF_ASSERT(fw->n_tasks == 0 && !fw->stored);
+        PF_ASSERT(fw->n_runs == 0 && !fw->stored);
         n_idle++;
     }
     PF_ASSERT(n_idle == a->n_idle && n_idle <= AGENT_IDLE_FRAMEWORKS);
     while ((fw = pf_map_next(&a->frameworks, &cursor)) != NULL) {
-        PF_ASSERT(fw->n_tasks == 0 || fw->stored);
-        n_tasks += fw->n_tasks;
+        PF_ASSERT(fw->n_runs == 0 || fw->stored);
+        n_tasks += fw->n_runs;
     }
     PF_ASSERT(n_tasks == a->n_live);
 }

@@ -57,15 +57,15 @@ static void read_file(struct pf_agent *a, const struct request *r)
     *act = (struct pf_agent_act_read){
         .peer = r->client->peer,
         .request_id = r->id,
-        .launch = t->launch,
-        .path = pf_arena_printf(arena, "%s/%s", ag_task_sandbox(a, t).at,
+        .launch = t->run.launch,
+        .path = pf_arena_printf(arena, "%s/%s", ag_run_sandbox(a, &t->run).at,
                                 ReadFile_stream(call) == TaskStream_STDERR ? "stderr" : "stdout"),
         .offset = ReadFile_offset(call),
         .limit = limit == 0 || limit > PF_READ_CHUNK_BYTES ? PF_READ_CHUNK_BYTES : limit,
         .tail_lines = ReadFile_tail_lines(call),
         .since_ms = ReadFile_since_ms(call),
         .follow = ReadFile_follow(call),
-        .ended = ag_task_is_ended(t),
+        .ended = ag_run_is_ended(&t->run),
     };
     pf_turn_act(a->turn, PF_AGENT_ACT_READ, act);
 }
@@ -83,11 +83,11 @@ static void write_stdin(struct pf_agent *a, const struct request *r)
     if (!t) {
         return;
     }
-    if (ag_task_is_ended(t)) {
+    if (ag_run_is_ended(&t->run)) {
         refuse(a, r, ReplyCode_CONFLICT, "the task has ended");
-    } else if (!t->keeps_stdin) {
+    } else if (!t->run.keeps_stdin) {
         refuse(a, r, ReplyCode_CONFLICT, "the task was launched without an open standard input");
-    } else if (t->run.state != RunState_RUNNING && t->run.state != RunState_KILLING) {
+    } else if (t->run.sm.state != RunState_RUNNING && t->run.sm.state != RunState_KILLING) {
         refuse(a, r, ReplyCode_UNAVAILABLE, "the task does not run yet");
     } else if (data.len > PF_STDIN_CHUNK_BYTES) {
         refuse(a, r, ReplyCode_TOO_LARGE, "too many bytes at once");
@@ -97,7 +97,7 @@ static void write_stdin(struct pf_agent *a, const struct request *r)
 
         act->peer = r->client->peer;
         act->request_id = r->id;
-        act->launch = t->launch;
+        act->launch = t->run.launch;
         act->data.len = data.len;
         act->data.at = data.len > 0 ? pf_arena_memdup(arena, data.at, data.len) : NULL;
         act->eof = WriteStdin_eof(call);

@@ -65,33 +65,39 @@ static void env_set_ports(struct env *env, struct TaskInfo info)
     }
 }
 
-static void env_set_ours(struct env *env, const struct pf_agent *a, const struct task *t,
+static void env_set_ours(struct env *env, const struct pf_agent *a, const struct run *r,
                          struct pf_str sandbox)
 {
-    struct Task summary = ag_task_summary(t);
-
     env_set_c(env, "PATH", PF_STR(DEFAULT_PATH));
     env_set_c(env, "HOME", sandbox);
-    if (t->user[0] != '\0') {
-        env_set_c(env, "USER", pf_str(t->user));
-        env_set_c(env, "LOGNAME", pf_str(t->user));
+    if (r->user[0] != '\0') {
+        env_set_c(env, "USER", pf_str(r->user));
+        env_set_c(env, "LOGNAME", pf_str(r->user));
     }
-    env_set_c(env, "MESOS_FRAMEWORK_ID", ag_task_framework_id(t));
-    env_set_c(env, "MESOS_EXECUTOR_ID", ag_task_id(t));
-    env_set_c(env, "MESOS_TASK_ID", ag_task_id(t));
+    env_set_c(env, "MESOS_FRAMEWORK_ID", ag_run_framework_id(r));
+    env_set_c(env, "MESOS_EXECUTOR_ID", ag_run_id(r));
     env_set_c(env, "MESOS_DIRECTORY", sandbox);
     env_set_c(env, "MESOS_SANDBOX", sandbox);
     env_set_c(env, "MESOS_SLAVE_ID", pf_str(a->id));
     env_set_c(env, "MESOS_AGENT_ENDPOINT", pf_str(a->opt.http_address));
     env_set_c(env, "MESOS_CHECKPOINT", PF_STR("1"));
-    if (Task_role(summary).at) {
-        env_set_c(env, "MESOS_ALLOCATION_ROLE", Task_role(summary));
-    }
-    env_set_c(env, "PROFFER_TASK_ID", ag_task_id(t));
-    env_set_c(env, "PROFFER_FRAMEWORK_ID", ag_task_framework_id(t));
+    env_set_c(env, "PROFFER_FRAMEWORK_ID", ag_run_framework_id(r));
     env_set_c(env, "PROFFER_AGENT_ID", pf_str(a->id));
     env_set_c(env, "PROFFER_HOSTNAME", pf_str(a->opt.hostname));
     env_set_c(env, "PROFFER_SANDBOX", sandbox);
+}
+
+static void env_set_of_task(struct env *env, const struct run *r)
+{
+    struct TaskInfo info = TaskInfo__from_bytes((struct pf_bytes){r->info, r->info_len});
+    struct pf_str role = Task_role(ag_task_summary(ag_run_task_const(r)));
+
+    env_set_c(env, "MESOS_TASK_ID", ag_run_id(r));
+    env_set_c(env, "PROFFER_TASK_ID", ag_run_id(r));
+    if (role.at) {
+        env_set_c(env, "MESOS_ALLOCATION_ROLE", role);
+    }
+    env_set_ports(env, info);
 }
 
 /* "NAME=value" */
@@ -109,17 +115,16 @@ static struct pf_str env_text(struct pf_arena *arena, const struct env_var *v)
     return (struct pf_str){text, len};
 }
 
-static void make_env(struct pf_agent *a, const struct task *t, struct TaskInfo info,
-                     struct pf_agent_act_start *act)
+static void make_env(struct pf_agent *a, const struct run *r, struct pf_agent_act_start *act)
 {
-    struct Environment vars = CommandInfo_environment(TaskInfo_command(info));
+    struct Environment vars = CommandInfo_environment(ag_run_command(r));
     uint32_t n_vars = Environment_variables__len(vars);
     struct env env = {.arena = pf_turn_arena(a->turn)};
     size_t room = (size_t)ENV_OURS_MAX + 2 * ENV_PORTS_MAX + n_vars;
 
     env.var = pf_arena_alloc(env.arena, room * sizeof *env.var);
-    env_set_ours(&env, a, t, act->sandbox);
-    env_set_ports(&env, info);
+    env_set_ours(&env, a, r, act->sandbox);
+    env_set_of_task(&env, r);
     for (uint32_t i = 0; i < n_vars; i++) {
         struct Environment_Variable v = Environment_variables__at(vars, i);
         env_set(&env, Environment_Variable_name(v), Environment_Variable_value(v));
@@ -178,17 +183,16 @@ static void make_command(struct pf_agent *a, struct CommandInfo c, struct pf_age
     }
 }
 
-const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct task *t)
+const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct run *r)
 {
     struct pf_arena *arena = pf_turn_arena(a->turn);
     struct pf_agent_act_start *act = pf_arena_zalloc(arena, sizeof *act);
-    struct TaskInfo info = TaskInfo__from_bytes((struct pf_bytes){t->info, t->info_len});
-    struct CommandInfo c = TaskInfo_command(info);
+    struct CommandInfo c = ag_run_command(r);
     struct pf_str cwd = CommandInfo_cwd(c);
 
-    act->launch = t->launch;
-    act->sandbox = ag_task_sandbox(a, t);
-    act->user = pf_arena_strdup(arena, pf_str(t->user));
+    act->launch = r->launch;
+    act->sandbox = ag_run_sandbox(a, r);
+    act->user = pf_arena_strdup(arena, pf_str(r->user));
     act->keeps_stdin = CommandInfo_keep_stdin(c);
     if (cwd.len == 0) {
         act->cwd = PF_STR("");
@@ -198,6 +202,6 @@ const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const stru
         act->cwd = pf_arena_printf(arena, "%s/%.*s", act->sandbox.at, PF_STR_ARG(cwd));
     }
     make_command(a, c, act);
-    make_env(a, t, info, act);
+    make_env(a, r, act);
     return act;
 }

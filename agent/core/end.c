@@ -5,50 +5,53 @@
 
 #include <errno.h>
 
-static void act_end(struct pf_agent *a, const struct task *t, bool launcher_knows)
+static void act_end(struct pf_agent *a, const struct run *r, bool launcher_knows)
 {
     struct pf_arena *arena = pf_turn_arena(a->turn);
     struct pf_agent_act_ended *ended = pf_arena_zalloc(arena, sizeof *ended);
 
     if (launcher_knows) {
         pf_turn_act(a->turn, PF_AGENT_ACT_FORGET,
-                    pf_arena_memdup(arena, &t->launch, sizeof t->launch));
+                    pf_arena_memdup(arena, &r->launch, sizeof r->launch));
     }
-    ended->launch = t->launch;
-    ended->sandbox = ag_task_sandbox(a, t);
+    ended->launch = r->launch;
+    ended->sandbox = ag_run_sandbox(a, r);
     pf_turn_act(a->turn, PF_AGENT_ACT_ENDED, ended);
 }
 
 void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, const char *why)
 {
-    bool launcher_knows = t->phase == START_SENT || t->pid > 0;
+    bool launcher_knows = t->run.phase == START_SENT || t->run.pid > 0;
 
-    ag_task_move(a, t, RunState_ENDED, why);
+    ag_run_move(a, &t->run, RunState_ENDED, why);
     t->final_state = (int8_t)e->state;
-    t->finished_ms = e->at_wall_ms > 0 ? e->at_wall_ms : a->wall_ms;
-    t->kill_at = t->complete_at = AGENT_NEVER;
-    ag_task_drop_info(t);
+    t->run.finished_ms = e->at_wall_ms > 0 ? e->at_wall_ms : a->wall_ms;
+    t->run.kill_at = t->complete_at = AGENT_NEVER;
+    ag_run_drop_info(&t->run);
     ag_task_uncount(a, t);
-    if (t->kill_reason == KILL_TEARDOWN) {
+    if (t->run.kill_reason == KILL_TEARDOWN) {
         ag_updates_drop(a, t);
         ag_row_put_task(a, t);
     } else {
         ag_row_put_task(a, t); /* before the send that may follow the update's row */
         ag_update_add(a, t, e->state, e);
     }
-    act_end(a, t, launcher_knows);
-    ag_task_rearm(a, t);
+    act_end(a, &t->run, launcher_knows);
+    ag_run_rearm(a, &t->run);
     if (TAILQ_EMPTY(&t->updates)) {
         ag_task_retire(a, t);
     }
 }
 
 /* State and reason of an end that the kill of the task explains. */
-static void explain_kill(const struct task *t, struct ending *e)
+static void explain_kill(const struct run *r, struct ending *e)
 {
-    switch ((enum kill_reason)t->kill_reason) {
-    case KILL_NONE: break;
+    switch ((enum kill_reason)r->kill_reason) {
+    case KILL_NONE:
+    case KILL_NOT_SUBSCRIBED:
+    case KILL_NOT_RESUBSCRIBED: break;
     case KILL_REQUEST:
+    case KILL_GROUP:
     case KILL_TEARDOWN: e->state = TaskState_TASK_KILLED; break;
     case KILL_COMPLETION:
         e->state = TaskState_TASK_FAILED;
@@ -60,14 +63,14 @@ static void explain_kill(const struct task *t, struct ending *e)
 
 /* `wait_status` as wait(2) gives it on Linux: low 7 bits the signal, bit 7 a core dump, then the
  * exit status. */
-void ag_task_end_status(struct pf_agent *a, struct task *t, int32_t wait_status, int64_t at_wall_ms)
+void ag_run_end_status(struct pf_agent *a, struct run *r, int32_t wait_status, int64_t at_wall_ms)
 {
     struct pf_arena *arena = pf_turn_arena(a->turn);
     struct ending e = {.at_wall_ms = at_wall_ms};
     int signal = wait_status & 0x7f;
 
-    t->has_wait_status = true;
-    t->wait_status = wait_status;
+    r->has_wait_status = true;
+    r->wait_status = wait_status;
     if (signal != 0) {
         e.state = TaskState_TASK_FAILED;
         e.has_signal = true;
@@ -81,12 +84,12 @@ void ag_task_end_status(struct pf_agent *a, struct task *t, int32_t wait_status,
         e.state = e.exit_status == 0 ? TaskState_TASK_FINISHED : TaskState_TASK_FAILED;
         e.text = pf_arena_printf(arena, "Command exited with status %d", (int)e.exit_status);
     }
-    explain_kill(t, &e);
-    ag_task_end(a, t, &e, "exited");
+    explain_kill(r, &e);
+    ag_run_end(a, r, &e, "exited");
 }
 
 /* Nobody saw how it ended. */
-void ag_task_end_unknown(struct pf_agent *a, struct task *t, const char *text)
+void ag_run_end_unknown(struct pf_agent *a, struct run *r, const char *text)
 {
     struct ending e = {
         .state = TaskState_TASK_FAILED,
@@ -96,13 +99,13 @@ void ag_task_end_unknown(struct pf_agent *a, struct task *t, const char *text)
         .text = pf_str(text),
     };
 
-    if (t->kill_reason == KILL_REQUEST || t->kill_reason == KILL_TEARDOWN) {
+    if (r->kill_reason == KILL_REQUEST || r->kill_reason == KILL_TEARDOWN) {
         e.state = TaskState_TASK_KILLED;
     }
-    ag_task_end(a, t, &e, "unknown");
+    ag_run_end(a, r, &e, "unknown");
 }
 
-void ag_task_end_killed_early(struct pf_agent *a, struct task *t)
+void ag_run_end_killed_early(struct pf_agent *a, struct run *r)
 {
     struct ending e = {
         .state = TaskState_TASK_KILLED,
@@ -112,13 +115,12 @@ void ag_task_end_killed_early(struct pf_agent *a, struct task *t)
         .text = PF_STR("Killed before it was started"),
     };
 
-    ag_task_end(a, t, &e, "killed");
+    ag_run_end(a, r, &e, "killed");
 }
 
-static struct pf_str command_name(const struct task *t)
+static struct pf_str command_name(const struct run *r)
 {
-    struct CommandInfo c =
-        TaskInfo_command(TaskInfo__from_bytes((struct pf_bytes){t->info, t->info_len}));
+    struct CommandInfo c = ag_run_command(r);
 
     if (CommandInfo__has_script(c)) {
         return PF_STR("./script");
@@ -128,11 +130,10 @@ static struct pf_str command_name(const struct task *t)
 
 /* It never ran: `error` at `stage` of the sandbox or of the start. A command that cannot be found
  * or executed has the exit status that a shell would give. */
-void ag_task_end_unborn(struct pf_agent *a, struct task *t, int error, struct pf_str stage)
+void ag_run_end_unborn(struct pf_agent *a, struct run *r, int error, struct pf_str stage)
 {
     struct pf_arena *arena = pf_turn_arena(a->turn);
     const char *text = ag_errno_text(arena, error).at;
-    struct TaskInfo info = TaskInfo__from_bytes((struct pf_bytes){t->info, t->info_len});
     struct ending e = {
         .state = TaskState_TASK_FAILED,
         .has_reason = true,
@@ -144,15 +145,15 @@ void ag_task_end_unborn(struct pf_agent *a, struct task *t, int error, struct pf
         e.has_exit = true;
         e.exit_status = error == ENOENT || error == ENOTDIR ? 127 : 126;
         e.text =
-            pf_arena_printf(arena, "Cannot execute %.*s: %s", PF_STR_ARG(command_name(t)), text);
+            pf_arena_printf(arena, "Cannot execute %.*s: %s", PF_STR_ARG(command_name(r)), text);
     } else if (pf_str_is(stage, "user")) {
         e.text = pf_arena_printf(arena, "User %s does not exist on the agent (%s)",
-                                 t->user ? t->user : "", text);
+                                 r->user ? r->user : "", text);
     } else if (pf_str_is(stage, "setuid") || pf_str_is(stage, "setgid") ||
                pf_str_is(stage, "groups")) {
-        e.text = pf_arena_printf(arena, "Cannot become user %s: %s", t->user ? t->user : "", text);
+        e.text = pf_arena_printf(arena, "Cannot become user %s: %s", r->user ? r->user : "", text);
     } else if (pf_str_is(stage, "chdir")) {
-        struct pf_str cwd = CommandInfo_cwd(TaskInfo_command(info));
+        struct pf_str cwd = CommandInfo_cwd(ag_run_command(r));
         e.text = pf_arena_printf(arena, "Cannot enter the working directory %.*s: %s",
                                  PF_STR_ARG(cwd.len > 0 ? cwd : PF_STR("(the sandbox)")), text);
     } else if (pf_str_is(stage, "mkdir") || pf_str_is(stage, "chown") ||
@@ -163,8 +164,8 @@ void ag_task_end_unborn(struct pf_agent *a, struct task *t, int error, struct pf
         e.text =
             pf_arena_printf(arena, "Cannot start the command (%.*s): %s", PF_STR_ARG(stage), text);
     }
-    if (t->kill_reason != KILL_NONE) {
+    if (r->kill_reason != KILL_NONE) {
         e.state = TaskState_TASK_KILLED;
     }
-    ag_task_end(a, t, &e, "not started");
+    ag_run_end(a, r, &e, "not started");
 }

@@ -45,22 +45,22 @@ void ag_framework_set_info(struct framework *fw, struct pf_bytes bytes)
     }
 }
 
-void ag_framework_join(struct pf_agent *a, struct task *t, struct framework *fw)
+void ag_framework_join(struct pf_agent *a, struct run *r, struct framework *fw)
 {
-    PF_ASSERT(t->fw == NULL);
-    t->fw = fw;
-    if (fw->n_tasks++ == 0) {
+    PF_ASSERT(r->fw == NULL);
+    r->fw = fw;
+    if (fw->n_runs++ == 0) {
         TAILQ_REMOVE(&a->idle, fw, link);
         a->n_idle--;
     }
 }
 
-void ag_framework_leave(struct pf_agent *a, struct task *t)
+void ag_framework_leave(struct pf_agent *a, struct run *r)
 {
-    struct framework *fw = t->fw;
+    struct framework *fw = r->fw;
 
-    t->fw = NULL;
-    if (--fw->n_tasks > 0) {
+    r->fw = NULL;
+    if (--fw->n_runs > 0) {
         return;
     }
     if (fw->stored && a->turn) {
@@ -73,10 +73,10 @@ void ag_framework_leave(struct pf_agent *a, struct task *t)
     }
 }
 
-/* Only of one without a task. */
+/* Only of one without a run. */
 void ag_framework_free(struct pf_agent *a, struct framework *fw)
 {
-    PF_ASSERT(fw->n_tasks == 0);
+    PF_ASSERT(fw->n_runs == 0);
     (void)pf_map_del(&a->frameworks, fw->id, (uint32_t)strlen(fw->id));
     TAILQ_REMOVE(&a->idle, fw, link);
     a->n_idle--;

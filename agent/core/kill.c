@@ -4,89 +4,95 @@
  * grace. What was asked is stored, so that a restarted agent goes on with it. */
 #include "agent/core/calls_internal.h"
 
-static void act_signal(struct pf_agent *a, const struct task *t, int signal)
+static void act_signal(struct pf_agent *a, const struct run *r, int signal)
 {
     struct pf_agent_act_signal *act = pf_arena_zalloc(pf_turn_arena(a->turn), sizeof *act);
 
-    act->launch = t->launch;
+    act->launch = r->launch;
     act->signal = signal;
     pf_turn_act(a->turn, PF_AGENT_ACT_SIGNAL, act);
 }
 
-/* Sends what is due. Before the launcher has listed a task it could not be told. */
-void ag_task_kill_advance(struct pf_agent *a, struct task *t)
+/* Sends what is due. Before the launcher has listed a run it could not be told. */
+void ag_run_kill_advance(struct pf_agent *a, struct run *r)
 {
-    PF_ASSERT(t->run.state == RunState_KILLING);
-    if (!a->launcher_up || (a->listing && t->seen != a->list_generation)) {
+    PF_ASSERT(r->sm.state == RunState_KILLING);
+    if (!a->launcher_up || (a->listing && r->seen != a->list_generation)) {
         return;
     }
-    if (a->now_ms >= t->kill_at) {
-        act_signal(a, t, AGENT_SIGKILL);
-        t->kill_at = a->now_ms + AGENT_REKILL_MS;
-        t->signalled = a->list_generation;
-    } else if (t->signalled != a->list_generation) {
-        act_signal(a, t, t->kill_signal);
-        t->signalled = a->list_generation;
+    if (a->now_ms >= r->kill_at) {
+        act_signal(a, r, AGENT_SIGKILL);
+        r->kill_at = a->now_ms + AGENT_REKILL_MS;
+        r->signalled = a->list_generation;
+    } else if (r->signalled != a->list_generation) {
+        act_signal(a, r, r->kill_signal);
+        r->signalled = a->list_generation;
     }
-    ag_task_rearm(a, t);
+    ag_run_rearm(a, r);
 }
 
-/* The wish, stored. True: it changed something. */
-static bool record_kill(struct pf_agent *a, struct task *t, enum kill_reason reason,
+/* The wish, to be stored. True: it changed something. */
+bool ag_run_record_kill(struct pf_agent *a, struct run *r, enum kill_reason reason,
                         int64_t grace_ms, int signal)
 {
-    bool is_first = t->kill_reason == KILL_NONE;
-    bool is_sooner = is_first || a->wall_ms + grace_ms < t->kill_wall_ms;
+    bool is_first = r->kill_reason == KILL_NONE;
+    bool is_sooner = is_first || a->wall_ms + grace_ms < r->kill_wall_ms;
 
     if (is_first) {
-        t->kill_signal = (uint8_t)signal;
+        r->kill_signal = (uint8_t)signal;
     }
     if (is_first || reason == KILL_TEARDOWN) {
-        t->kill_reason = (uint8_t)reason;
+        r->kill_reason = (uint8_t)reason;
     }
     if (is_sooner) {
-        t->kill_wall_ms = a->wall_ms + grace_ms;
-        t->kill_at = a->now_ms + grace_ms;
+        r->kill_wall_ms = a->wall_ms + grace_ms;
+        r->kill_at = a->now_ms + grace_ms;
     }
-    t->complete_at = AGENT_NEVER;
     return is_sooner || reason == KILL_TEARDOWN;
+}
+
+bool ag_run_may_run(const struct run *r)
+{
+    return r->phase == START_SENT || (r->phase == START_NONE && r->sm.state == RunState_STARTING);
 }
 
 void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, int64_t grace_ms,
                   int signal)
 {
-    bool is_first = t->kill_reason == KILL_NONE;
-    bool may_run =
-        t->phase == START_SENT || (t->phase == START_NONE && t->run.state == RunState_STARTING);
+    bool is_first = t->run.kill_reason == KILL_NONE;
 
-    if (ag_task_is_ended(t) || !record_kill(a, t, reason, grace_ms, signal)) {
+    if (ag_run_is_ended(&t->run)) {
         return;
     }
-    switch ((enum RunState)t->run.state) {
+    t->complete_at = AGENT_NEVER;
+    if (!ag_run_record_kill(a, &t->run, reason, grace_ms, signal)) {
+        return;
+    }
+    switch ((enum RunState)t->run.sm.state) {
     case RunState_ACCEPTED:
     case RunState_STARTING:
-        if (!may_run) {
-            ag_task_end_killed_early(a, t);
+        if (!ag_run_may_run(&t->run)) {
+            ag_run_end_killed_early(a, &t->run);
             return;
         }
         ag_row_put_task(a, t);
         break;
     case RunState_RUNNING:
-        ag_task_move(a, t, RunState_KILLING, "kill");
+        ag_run_move(a, &t->run, RunState_KILLING, "kill");
         ag_row_put_task(a, t);
-        if (is_first && reason == KILL_REQUEST && t->fw->wants_killing) {
+        if (is_first && reason == KILL_REQUEST && t->run.fw->wants_killing) {
             ag_update_add(a, t, TaskState_TASK_KILLING, NULL);
         }
-        ag_task_kill_advance(a, t);
+        ag_run_kill_advance(a, &t->run);
         break;
     case RunState_KILLING:
         ag_row_put_task(a, t);
-        ag_task_kill_advance(a, t);
+        ag_run_kill_advance(a, &t->run);
         break;
     case RunState_NONE:
     case RunState_ENDED: break;
     }
-    ag_task_rearm(a, t);
+    ag_run_rearm(a, &t->run);
 }
 
 static int first_signal(struct AgentKill kill)
@@ -106,8 +112,8 @@ static struct task *task_to_kill(struct pf_agent *a, struct AgentKill kill)
         return ag_task_by_name(a, framework_id, AgentKill_task_id(kill));
     }
     t = ag_task_by_launch(a, launch);
-    return t && pf_str_eq(framework_id, ag_task_framework_id(t)) &&
-                   pf_str_eq(AgentKill_task_id(kill), ag_task_id(t))
+    return t && pf_str_eq(framework_id, ag_run_framework_id(&t->run)) &&
+                   pf_str_eq(AgentKill_task_id(kill), ag_run_id(&t->run))
                ? t
                : NULL;
 }
@@ -121,7 +127,7 @@ void ag_on_kill(struct pf_agent *a, struct AgentKill kill)
         ag_updates_tell_gone(a, kill, t);
         return;
     }
-    if (ag_task_is_ended(t)) {
+    if (ag_run_is_ended(&t->run)) {
         ag_update_send_head(a, t); /* the answer is on its way */
         return;
     }
@@ -144,19 +150,19 @@ void ag_on_teardown(struct pf_agent *a, struct AgentTeardown teardown)
         return;
     }
     fw->torn_down = true;
-    if (fw->n_tasks == 0) {
+    if (fw->n_runs == 0) {
         ag_framework_free(a, fw);
         return;
     }
-    for (uint32_t left = fw->n_tasks; left > 0; t = next) {
+    for (uint32_t left = fw->n_runs; left > 0; t = next) {
         PF_ASSERT(t != NULL);
         next = TAILQ_NEXT(t, link);
-        if (t->fw != fw) {
+        if (t->run.fw != fw) {
             continue;
         }
         left--;
         ag_updates_drop(a, t);
-        if (ag_task_is_ended(t)) {
+        if (ag_run_is_ended(&t->run)) {
             ag_task_retire(a, t);
         } else {
             ag_task_kill(a, t, KILL_TEARDOWN, t->grace_ms, AGENT_SIGTERM);

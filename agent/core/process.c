@@ -46,65 +46,56 @@ static void act_on_stray(struct pf_agent *a, struct pf_uuid launch, enum Launche
 }
 
 /* The first word that it runs. */
-static void task_runs(struct pf_agent *a, struct task *t, struct LauncherProcess p)
+static void run_runs(struct pf_agent *a, struct run *r, struct LauncherProcess p)
 {
-    struct ending none = {.at_wall_ms = LauncherProcess_started_ms(p)};
+    int64_t at_ms = LauncherProcess_started_ms(p);
 
-    if (t->run.state == RunState_ACCEPTED) {
-        ag_task_move(a, t, RunState_STARTING, "found running");
+    if (r->sm.state == RunState_ACCEPTED) {
+        ag_run_move(a, r, RunState_STARTING, "found running");
     }
-    ag_task_move(a, t, RunState_RUNNING, "started");
-    t->pid = LauncherProcess_pid(p);
-    t->start_time = LauncherProcess_start_time(p);
-    t->started_ms = none.at_wall_ms > 0 ? none.at_wall_ms : a->wall_ms;
-    t->phase = START_SENT;
-    ag_task_drop_info(t);
-    ag_row_put_task(a, t);
-    if (t->kill_reason == KILL_TEARDOWN) {
-        return;
-    }
-    ag_update_add(a, t, TaskState_TASK_RUNNING, &none);
-    if (t->completion_ms != AGENT_NEVER && t->kill_reason == KILL_NONE) {
-        int64_t ran_ms = a->wall_ms - t->started_ms;
-        t->complete_at = a->now_ms + t->completion_ms - (ran_ms > 0 ? ran_ms : 0);
-    }
+    ag_run_move(a, r, RunState_RUNNING, "started");
+    r->pid = LauncherProcess_pid(p);
+    r->start_time = LauncherProcess_start_time(p);
+    r->started_ms = at_ms > 0 ? at_ms : a->wall_ms;
+    r->phase = START_SENT;
+    ag_task_runs(a, ag_run_task(r));
 }
 
-static void task_is_running(struct pf_agent *a, struct task *t, struct LauncherProcess p)
+static void run_is_running(struct pf_agent *a, struct run *r, struct LauncherProcess p)
 {
-    switch ((enum RunState)t->run.state) {
+    switch ((enum RunState)r->sm.state) {
     case RunState_ACCEPTED:
-    case RunState_STARTING: task_runs(a, t, p); break;
+    case RunState_STARTING: run_runs(a, r, p); break;
     case RunState_RUNNING:
     case RunState_KILLING:
-        if (t->pid != LauncherProcess_pid(p) || t->start_time != LauncherProcess_start_time(p)) {
-            t->pid = LauncherProcess_pid(p);
-            t->start_time = LauncherProcess_start_time(p);
-            ag_row_put_task(a, t);
+        if (r->pid != LauncherProcess_pid(p) || r->start_time != LauncherProcess_start_time(p)) {
+            r->pid = LauncherProcess_pid(p);
+            r->start_time = LauncherProcess_start_time(p);
+            ag_run_put_row(a, r);
         }
         break;
     case RunState_NONE:
     case RunState_ENDED: break;
     }
-    if (t->run.state == RunState_RUNNING && t->kill_reason != KILL_NONE) {
-        ag_task_move(a, t, RunState_KILLING, "kill was asked before");
-        ag_row_put_task(a, t);
+    if (r->sm.state == RunState_RUNNING && r->kill_reason != KILL_NONE) {
+        ag_run_move(a, r, RunState_KILLING, "kill was asked before");
+        ag_run_put_row(a, r);
     }
-    if (t->run.state == RunState_KILLING) {
-        ag_task_kill_advance(a, t);
+    if (r->sm.state == RunState_KILLING) {
+        ag_run_kill_advance(a, r);
     }
-    ag_task_rearm(a, t);
+    ag_run_rearm(a, r);
 }
 
-static void task_has_exited(struct pf_agent *a, struct task *t, struct LauncherProcess p)
+static void run_has_exited(struct pf_agent *a, struct run *r, struct LauncherProcess p)
 {
-    if (t->run.state == RunState_ACCEPTED || t->run.state == RunState_STARTING) {
-        task_runs(a, t, p);
+    if (r->sm.state == RunState_ACCEPTED || r->sm.state == RunState_STARTING) {
+        run_runs(a, r, p);
     }
     if (LauncherProcess_wait_status(p) < 0) {
-        ag_task_end_unknown(a, t, "The launcher died while it ran, exit status unknown");
+        ag_run_end_unknown(a, r, "The launcher died while it ran, exit status unknown");
     } else {
-        ag_task_end_status(a, t, LauncherProcess_wait_status(p), LauncherProcess_ended_ms(p));
+        ag_run_end_status(a, r, LauncherProcess_wait_status(p), LauncherProcess_ended_ms(p));
     }
 }
 
@@ -118,26 +109,26 @@ void ag_on_process(struct pf_agent *a, const struct pf_agent_event *ev)
         a->n_bad++;
         return;
     }
-    struct task *t = ag_task_by_launch(a, LauncherProcess_uuid(p));
+    struct run *r = ag_run_by_launch(a, LauncherProcess_uuid(p));
 
-    if (!t || ag_task_is_ended(t)) {
+    if (!r || ag_run_is_ended(r)) {
         act_on_stray(a, launch, state);
         return;
     }
-    t->seen = a->list_generation;
+    r->seen = a->list_generation;
     switch (state) {
     case LauncherState_STARTING:
-        t->phase = START_SENT; /* it has it: what comes of it will be told */
+        r->phase = START_SENT; /* it has it: what comes of it will be told */
         break;
-    case LauncherState_RUNNING: task_is_running(a, t, p); break;
-    case LauncherState_EXITED: task_has_exited(a, t, p); break;
+    case LauncherState_RUNNING: run_is_running(a, r, p); break;
+    case LauncherState_EXITED: run_has_exited(a, r, p); break;
     case LauncherState_FAILED:
-        if (t->run.state == RunState_RUNNING || t->run.state == RunState_KILLING) {
+        if (r->sm.state == RunState_RUNNING || r->sm.state == RunState_KILLING) {
             a->n_bad++; /* it said that it ran */
-            ag_task_end_unknown(a, t, "The launcher lost the process, exit status unknown");
+            ag_run_end_unknown(a, r, "The launcher lost the process, exit status unknown");
         } else {
-            t->phase = START_SENT;
-            ag_task_end_unborn(a, t, LauncherProcess_error(p), LauncherProcess_stage(p));
+            r->phase = START_SENT;
+            ag_run_end_unborn(a, r, LauncherProcess_error(p), LauncherProcess_stage(p));
         }
         break;
     case LauncherState_UNKNOWN: break;
@@ -146,25 +137,47 @@ void ag_on_process(struct pf_agent *a, const struct pf_agent_event *ev)
 
 /* A start that this launcher does not list: it never happened if this launcher was the one to do
  * it, or if it was not asked yet. */
-static void resolve_start(struct pf_agent *a, struct task *t)
+static void resolve_start(struct pf_agent *a, struct run *r)
 {
-    bool recovered = t->phase == START_NONE;
-    bool is_same = recovered ? t->launcher && a->launcher && strcmp(t->launcher, a->launcher) == 0
-                             : t->start_generation == a->launcher_generation;
+    bool recovered = r->phase == START_NONE;
+    bool is_same = recovered ? r->launcher && a->launcher && strcmp(r->launcher, a->launcher) == 0
+                             : r->start_generation == a->launcher_generation;
 
-    if (t->phase == START_SENT || recovered) {
+    if (r->phase == START_SENT || recovered) {
         if (!is_same) {
-            ag_task_end_unknown(a, t,
-                                "The launcher died while it started the task, exit status unknown");
-        } else if (t->kill_reason != KILL_NONE) {
-            ag_task_end_killed_early(a, t);
+            ag_run_end_unknown(a, r,
+                               "The launcher died while it started the task, exit status unknown");
+        } else if (r->kill_reason != KILL_NONE) {
+            ag_run_end_killed_early(a, r);
         } else if (recovered) {
-            ag_task_begin(a, t);
+            ag_run_begin(a, r);
         } else {
-            ag_task_start(a, t);
+            ag_run_start(a, r);
         }
-    } else if (t->phase == START_READY) {
-        ag_task_start(a, t);
+    } else if (r->phase == START_READY) {
+        ag_run_start(a, r);
+    }
+}
+
+/* What the complete list says of a run. */
+static void run_resolve(struct pf_agent *a, struct run *r)
+{
+    if (ag_run_is_ended(r)) {
+        return;
+    }
+    ag_run_rearm(a, r);
+    if (r->seen == a->list_generation) {
+        return;
+    }
+    switch ((enum RunState)r->sm.state) {
+    case RunState_ACCEPTED: ag_run_begin(a, r); break;
+    case RunState_STARTING: resolve_start(a, r); break;
+    case RunState_RUNNING:
+    case RunState_KILLING:
+        ag_run_end_unknown(a, r, "The launcher does not know it, exit status unknown");
+        break;
+    case RunState_NONE:
+    case RunState_ENDED: break;
     }
 }
 
@@ -178,22 +191,6 @@ void ag_on_processes_end(struct pf_agent *a)
     a->listing = false;
     for (; t; t = next) {
         next = TAILQ_NEXT(t, link);
-        if (ag_task_is_ended(t)) {
-            continue;
-        }
-        ag_task_rearm(a, t);
-        if (t->seen == a->list_generation) {
-            continue;
-        }
-        switch ((enum RunState)t->run.state) {
-        case RunState_ACCEPTED: ag_task_begin(a, t); break;
-        case RunState_STARTING: resolve_start(a, t); break;
-        case RunState_RUNNING:
-        case RunState_KILLING:
-            ag_task_end_unknown(a, t, "The launcher does not know it, exit status unknown");
-            break;
-        case RunState_NONE:
-        case RunState_ENDED: break;
-        }
+        run_resolve(a, &t->run);
     }
 }

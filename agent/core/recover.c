@@ -50,27 +50,28 @@ static void restore_task(struct pf_agent *a, struct pf_bytes key, struct Row_Age
     }
     struct task *t = ag_task_create(a, launch);
 
-    t->run.state = state; /* until its info names it */
-    t->user = pf_strndup(user.at, user.len);
-    t->pid = Row_AgentTask_pid(row);
-    t->start_time = Row_AgentTask_start_time(row);
-    t->old_boot = !pf_str_is(Row_AgentTask_boot_id(row), a->opt.boot_id);
-    t->accepted_ms = Row_AgentTask_accepted_ms(row);
-    t->started_ms = Row_AgentTask_started_ms(row);
-    t->finished_ms = Row_AgentTask_finished_ms(row);
-    t->kill_reason = (uint8_t)Row_AgentTask_kill_reason(row);
-    t->kill_wall_ms = Row_AgentTask_kill_deadline_ms(row);
-    t->kill_signal = (uint8_t)Row_AgentTask_kill_signal(row);
-    t->has_wait_status = Row_AgentTask__has_wait_status(row);
-    t->wait_status = Row_AgentTask_wait_status(row);
+    t->run.sm.state = state; /* until its info names it */
+    t->run.user = pf_strndup(user.at, user.len);
+    t->run.pid = Row_AgentTask_pid(row);
+    t->run.start_time = Row_AgentTask_start_time(row);
+    t->run.old_boot = !pf_str_is(Row_AgentTask_boot_id(row), a->opt.boot_id);
+    t->run.accepted_ms = Row_AgentTask_accepted_ms(row);
+    t->run.started_ms = Row_AgentTask_started_ms(row);
+    t->run.finished_ms = Row_AgentTask_finished_ms(row);
+    t->run.kill_reason = (uint8_t)Row_AgentTask_kill_reason(row);
+    t->run.kill_wall_ms = Row_AgentTask_kill_deadline_ms(row);
+    t->run.kill_signal = (uint8_t)Row_AgentTask_kill_signal(row);
+    t->run.has_wait_status = Row_AgentTask__has_wait_status(row);
+    t->run.wait_status = Row_AgentTask_wait_status(row);
     if (Row_AgentTask__has_final_state(row)) {
         t->final_state = (int8_t)Row_AgentTask_final_state(row);
     }
     t->next_update = Row_AgentTask_next_update(row);
     if (Row_AgentTask_launcher(row).at) {
-        t->launcher = pf_strndup(Row_AgentTask_launcher(row).at, Row_AgentTask_launcher(row).len);
+        t->run.launcher =
+            pf_strndup(Row_AgentTask_launcher(row).at, Row_AgentTask_launcher(row).len);
     }
-    ag_framework_join(a, t, ag_framework_need(a, Row_AgentTask_framework_id(row)));
+    ag_framework_join(a, &t->run, ag_framework_need(a, Row_AgentTask_framework_id(row)));
 }
 
 static bool restore_update(struct pf_agent *a, struct pf_bytes key, struct Row_AgentUpdate row)
@@ -93,11 +94,11 @@ static bool restore_info(struct pf_agent *a, struct pf_bytes key, struct Row_Age
     struct task *t = ag_task_by_launch(a, key);
     struct pf_str id = TaskID_value(TaskInfo_task_id(Row_AgentTaskInfo_info(row)));
 
-    if (!t || t->name || pf_id_problem(id)) {
+    if (!t || t->run.name || pf_id_problem(id)) {
         return false;
     }
-    ag_task_set_name(t, pf_str(t->fw->id), id);
-    ag_task_init_state(a, t, t->run.state, "recovered");
+    ag_run_set_name(&t->run, pf_str(t->run.fw->id), id);
+    ag_run_init_state(a, &t->run, t->run.sm.state, "recovered");
     ag_task_set_info(a, t, Row_AgentTaskInfo_info__bytes(row));
     return true;
 }
@@ -129,21 +130,21 @@ static int cmp_tasks(int64_t x_ms, const struct task *x, int64_t y_ms, const str
     if (x_ms != y_ms) {
         return x_ms < y_ms ? -1 : 1;
     }
-    return memcmp(x->launch.b, y->launch.b, sizeof x->launch.b);
+    return memcmp(x->run.launch.b, y->run.launch.b, sizeof x->run.launch.b);
 }
 
 static int cmp_accepted(const void *a, const void *b)
 {
     const struct task *x = a, *y = b;
 
-    return cmp_tasks(x->accepted_ms, x, y->accepted_ms, y);
+    return cmp_tasks(x->run.accepted_ms, x, y->run.accepted_ms, y);
 }
 
 static int cmp_finished(const void *a, const void *b)
 {
     const struct task *x = a, *y = b;
 
-    return cmp_tasks(x->finished_ms, x, y->finished_ms, y);
+    return cmp_tasks(x->run.finished_ms, x, y->run.finished_ms, y);
 }
 
 /* Nothing of another machine's agent is ours: neither its tasks nor its name. */
@@ -206,7 +207,7 @@ static int64_t remaining_ms(const struct pf_agent *a, int64_t until_wall_ms, int
 
 static void settle_task(struct pf_agent *a, struct task *t)
 {
-    if (!t->name) { /* its info is missing: nobody could be told of it */
+    if (!t->run.name) { /* its info is missing: nobody could be told of it */
         a->n_bad++;
         struct update *u = NULL;
         TAILQ_FOREACH(u, &t->updates, link)
@@ -218,18 +219,18 @@ static void settle_task(struct pf_agent *a, struct task *t)
         return;
     }
     ag_task_index_name(a, t);
-    if (ag_task_is_ended(t)) {
+    if (ag_run_is_ended(&t->run)) {
         return;
     }
     ag_task_count(a, t);
-    if (t->kill_reason != KILL_NONE) {
-        t->kill_at = a->now_ms + remaining_ms(a, t->kill_wall_ms, AGENT_GRACE_MAX_MS);
-    } else if (t->completion_ms != AGENT_NEVER && t->started_ms > 0) {
+    if (t->run.kill_reason != KILL_NONE) {
+        t->run.kill_at = a->now_ms + remaining_ms(a, t->run.kill_wall_ms, AGENT_GRACE_MAX_MS);
+    } else if (t->completion_ms != AGENT_NEVER && t->run.started_ms > 0) {
         t->complete_at =
-            a->now_ms + remaining_ms(a, t->started_ms + t->completion_ms, t->completion_ms);
+            a->now_ms + remaining_ms(a, t->run.started_ms + t->completion_ms, t->completion_ms);
     }
-    if (t->old_boot && t->run.state != RunState_ACCEPTED) {
-        ag_task_end_unknown(a, t, "The machine rebooted, exit status unknown");
+    if (t->run.old_boot && t->run.sm.state != RunState_ACCEPTED) {
+        ag_run_end_unknown(a, &t->run, "The machine rebooted, exit status unknown");
     }
 }
 
@@ -239,7 +240,7 @@ static void settle_history(struct pf_agent *a, struct pf_ptrs *tasks)
     pf_ptrs_sort(tasks, cmp_finished);
     for (uint32_t i = 0; i < tasks->len; i++) {
         struct task *t = tasks->at[i];
-        if (ag_task_is_ended(t) && !t->in_history && TAILQ_EMPTY(&t->updates)) {
+        if (ag_run_is_ended(&t->run) && !t->in_history && TAILQ_EMPTY(&t->updates)) {
             ag_task_retire(a, t);
         }
     }

@@ -82,12 +82,12 @@ static void send_batch(struct pf_agent *a)
 
     while (a->batch_next && n_tasks < BATCH_TASKS_MAX && b->used < AGENT_BATCH_BYTES) {
         struct task *t = a->batch_next;
-        if (t->fw->told != a->list_number) {
-            t->fw->told = a->list_number;
+        if (t->run.fw->told != a->list_number) {
+            t->run.fw->told = a->list_number;
             frameworks[n_frameworks++] =
                 AgentFramework__put(b, &(struct AgentFramework__args){
-                                           .framework_id = pf_str(t->fw->id),
-                                           .info = {t->fw->info, t->fw->info_len},
+                                           .framework_id = pf_str(t->run.fw->id),
+                                           .info = {t->run.fw->info, t->run.fw->info_len},
                                        });
         }
         tasks[n_tasks++] = ag_summary_put(a, b, t);
@@ -159,7 +159,7 @@ static void registered(struct pf_agent *a)
         if (!TAILQ_EMPTY(&t->updates)) {
             t->resend_ms = a->opt.resend_ms;
             t->resend_at = a->now_ms;
-            ag_task_rearm(a, t);
+            ag_run_rearm(a, &t->run);
         }
     }
 }

@@ -22,7 +22,7 @@ const struct pf_fb_table_desc *pf_agent_row_desc(uint8_t table)
 
 static struct pf_bytes launch_key(const struct task *t)
 {
-    return (struct pf_bytes){t->launch.b, sizeof t->launch.b};
+    return (struct pf_bytes){t->run.launch.b, sizeof t->run.launch.b};
 }
 
 static struct pf_bytes framework_key(const struct framework *fw)
@@ -32,7 +32,7 @@ static struct pf_bytes framework_key(const struct framework *fw)
 
 static struct pf_bytes update_key(const struct update *u, uint8_t out[UPDATE_KEY_BYTES])
 {
-    memcpy(out, u->task->launch.b, 16);
+    memcpy(out, u->task->run.launch.b, 16);
     for (uint32_t i = 0; i < 4; i++) {
         out[16 + i] = (uint8_t)(u->number >> (24 - 8 * i));
     }
@@ -79,27 +79,27 @@ void ag_row_del_framework(struct pf_agent *a, struct framework *fw)
 void ag_row_put_task(struct pf_agent *a, const struct task *t)
 {
     struct pf_fb_builder *b = pf_turn_builder(a->turn);
-    bool is_new_start = t->run.state == RunState_STARTING && a->launcher;
+    bool is_new_start = t->run.sm.state == RunState_STARTING && a->launcher;
     struct Row_AgentTask__args args = {
-        .framework_id = ag_task_framework_id(t),
+        .framework_id = ag_run_framework_id(&t->run),
         .launch_uuid = launch_key(t),
-        .user = pf_str(t->user),
-        .state = (enum RunState)t->run.state,
-        .pid = t->pid,
-        .start_time = t->start_time,
+        .user = pf_str(t->run.user),
+        .state = (enum RunState)t->run.sm.state,
+        .pid = t->run.pid,
+        .start_time = t->run.start_time,
         .boot_id = pf_str(a->opt.boot_id),
-        .accepted_ms = t->accepted_ms,
-        .started_ms = t->started_ms,
-        .finished_ms = t->finished_ms,
-        .kill_reason = t->kill_reason,
-        .kill_deadline_ms = t->kill_wall_ms,
-        .kill_signal = t->kill_signal,
+        .accepted_ms = t->run.accepted_ms,
+        .started_ms = t->run.started_ms,
+        .finished_ms = t->run.finished_ms,
+        .kill_reason = t->run.kill_reason,
+        .kill_deadline_ms = t->run.kill_wall_ms,
+        .kill_signal = t->run.kill_signal,
         .next_update = t->next_update,
         .launcher = pf_str(is_new_start ? a->launcher : NULL),
     };
 
-    if (t->has_wait_status) {
-        args.wait_status = (struct pf_opt_i32)PF_OPT(t->wait_status);
+    if (t->run.has_wait_status) {
+        args.wait_status = (struct pf_opt_i32)PF_OPT(t->run.wait_status);
     }
     if (t->final_state >= 0) {
         args.final_state = (struct TaskState__opt)PF_OPT((enum TaskState)t->final_state);
@@ -129,10 +129,11 @@ void ag_row_put_update(struct pf_agent *a, const struct update *u)
 {
     struct pf_fb_builder *b = pf_turn_builder(a->turn);
     uint8_t key[UPDATE_KEY_BYTES];
-    struct pf_ref root = Row_AgentUpdate__put(b, &(struct Row_AgentUpdate__args){
-                                                     .framework_id = ag_task_framework_id(u->task),
-                                                     .status = {u->status, u->len},
-                                                 });
+    struct pf_ref root =
+        Row_AgentUpdate__put(b, &(struct Row_AgentUpdate__args){
+                                    .framework_id = ag_run_framework_id(&u->task->run),
+                                    .status = {u->status, u->len},
+                                });
 
     pf_turn_put(a->turn, AgentTable_UPDATES, update_key(u, key),
                 pf_msg_bytes(Row_AgentUpdate__finish(b, root)));

@@ -100,11 +100,12 @@ struct pf_msg ag_summary_build(struct pf_agent *a, struct TaskInfo info)
 
 static enum TaskState latest_state(const struct task *t)
 {
-    switch ((enum RunState)t->run.state) {
+    switch ((enum RunState)t->run.sm.state) {
     case RunState_RUNNING: return TaskState_TASK_RUNNING;
     case RunState_KILLING:
-        return t->fw->wants_killing && t->kill_reason == KILL_REQUEST ? TaskState_TASK_KILLING
-                                                                      : TaskState_TASK_RUNNING;
+        return t->run.fw->wants_killing && t->run.kill_reason == KILL_REQUEST
+                   ? TaskState_TASK_KILLING
+                   : TaskState_TASK_RUNNING;
     case RunState_ENDED: return (enum TaskState)t->final_state;
     case RunState_NONE:
     case RunState_ACCEPTED:
@@ -163,12 +164,12 @@ static void add_states(struct Task__args *args, const struct task *t)
     } else if (t->told_state >= 0) {
         args->status_update_state = (struct TaskState__opt)PF_OPT((enum TaskState)t->told_state);
     }
-    if (t->has_wait_status && t->wait_status >= 0) {
-        int32_t signal = t->wait_status & 0x7f;
+    if (t->run.has_wait_status && t->run.wait_status >= 0) {
+        int32_t signal = t->run.wait_status & 0x7f;
         if (signal != 0) {
             args->signal = (struct pf_opt_i32)PF_OPT(signal);
         } else {
-            args->exit_status = (struct pf_opt_i32)PF_OPT((t->wait_status >> 8) & 0xff);
+            args->exit_status = (struct pf_opt_i32)PF_OPT((t->run.wait_status >> 8) & 0xff);
         }
     }
 }
@@ -178,9 +179,9 @@ struct pf_ref ag_summary_put(struct pf_agent *a, struct pf_fb_builder *b, const 
     struct Task s = ag_task_summary(t);
     struct Task__args args = {
         .name = Task_name(s),
-        .task_id = TaskID__put(b, &(struct TaskID__args){.value = ag_task_id(t)}),
+        .task_id = TaskID__put(b, &(struct TaskID__args){.value = ag_run_id(&t->run)}),
         .framework_id =
-            FrameworkID__put(b, &(struct FrameworkID__args){.value = ag_task_framework_id(t)}),
+            FrameworkID__put(b, &(struct FrameworkID__args){.value = ag_run_framework_id(&t->run)}),
         .agent_id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)}),
         .resources = copy_summary_resources(a, b, s),
         .statuses = put_statuses(a, b, t),
@@ -189,15 +190,15 @@ struct pf_ref ag_summary_put(struct pf_agent *a, struct pf_fb_builder *b, const 
         .container = ContainerInfo__copy(b, Task_container(s)),
         .health_check = HealthCheck__copy(b, Task_health_check(s)),
         .kill_policy = KillPolicy__copy(b, Task_kill_policy(s)),
-        .user = pf_str(t->user),
+        .user = pf_str(t->run.user),
         .limits = copy_summary_limits(a, b, s),
         .command = Task_command(s),
         .role = Task_role(s),
-        .created_ms = t->accepted_ms,
-        .started_ms = t->started_ms,
-        .finished_ms = t->finished_ms,
-        .sandbox = ag_task_sandbox(a, t),
-        .launch_uuid = {t->launch.b, sizeof t->launch.b},
+        .created_ms = t->run.accepted_ms,
+        .started_ms = t->run.started_ms,
+        .finished_ms = t->run.finished_ms,
+        .sandbox = ag_run_sandbox(a, &t->run),
+        .launch_uuid = {t->run.launch.b, sizeof t->run.launch.b},
         .grace_ms = t->grace_ms,
     };
 

@@ -14,8 +14,8 @@ static void send_update(struct pf_agent *a, struct pf_bytes status, struct pf_st
                                                  .status = status,
                                                  .launch_uuid = launch,
                                                  .latest_state = PF_OPT(latest),
-                                                 .started_ms = t ? t->started_ms : 0,
-                                                 .finished_ms = t ? t->finished_ms : 0,
+                                                 .started_ms = t ? t->run.started_ms : 0,
+                                                 .finished_ms = t ? t->run.finished_ms : 0,
                                                  .sequence = ag_told_number(a),
                                              });
 
@@ -35,12 +35,13 @@ void ag_update_send_head(struct pf_agent *a, struct task *t)
     ag_told(a, &t->untold);
     ag_told(a, &u->untold);
 
-    send_update(a, (struct pf_bytes){u->status, u->len}, ag_task_framework_id(t),
-                (struct pf_bytes){t->launch.b, sizeof t->launch.b}, t, (enum TaskState)last->state);
+    send_update(a, (struct pf_bytes){u->status, u->len}, ag_run_framework_id(&t->run),
+                (struct pf_bytes){t->run.launch.b, sizeof t->run.launch.b}, t,
+                (enum TaskState)last->state);
     a->n_sent++;
     t->resend_at = a->now_ms + t->resend_ms;
     t->resend_ms = t->resend_ms * 2 < AGENT_RESEND_MAX_MS ? t->resend_ms * 2 : AGENT_RESEND_MAX_MS;
-    ag_task_rearm(a, t);
+    ag_run_rearm(a, &t->run);
 }
 
 static struct update *update_enqueue(struct pf_agent *a, struct task *t, uint32_t number,
@@ -67,16 +68,16 @@ static struct pf_ref put_container(struct pf_agent *a, struct pf_fb_builder *b,
 {
     char uuid[PF_UUID_TEXT_LEN + 1];
 
-    if (t->pid <= 0) {
+    if (t->run.pid <= 0) {
         return (struct pf_ref){0};
     }
-    pf_uuid_format(t->launch, uuid);
+    pf_uuid_format(t->run.launch, uuid);
     struct pf_str text = pf_arena_strdup(pf_turn_arena(a->turn), pf_str(uuid));
     struct pf_ref id = ContainerID__put(b, &(struct ContainerID__args){.value = text});
 
     return ContainerStatus__put(b, &(struct ContainerStatus__args){
                                        .container_id = id,
-                                       .executor_pid = PF_OPT((uint32_t)t->pid),
+                                       .executor_pid = PF_OPT((uint32_t)t->run.pid),
                                    });
 }
 
@@ -86,11 +87,11 @@ static struct pf_msg build_status(struct pf_agent *a, const struct task *t, enum
     struct pf_fb_builder *b = pf_turn_nested_builder(a->turn);
     int64_t at_ms = e && e->at_wall_ms > 0 ? e->at_wall_ms : a->wall_ms;
     struct TaskStatus__args args = {
-        .task_id = TaskID__put(b, &(struct TaskID__args){.value = ag_task_id(t)}),
+        .task_id = TaskID__put(b, &(struct TaskID__args){.value = ag_run_id(&t->run)}),
         .state = PF_OPT(state),
         .source = PF_OPT(TaskStatus_Source_SOURCE_EXECUTOR),
         .agent_id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)}),
-        .executor_id = ExecutorID__put(b, &(struct ExecutorID__args){.value = ag_task_id(t)}),
+        .executor_id = ExecutorID__put(b, &(struct ExecutorID__args){.value = ag_run_id(&t->run)}),
         .timestamp = PF_OPT((double)at_ms / 1000.0),
         .uuid = {uuid->b, sizeof uuid->b},
         .container_status = put_container(a, b, t),
@@ -159,7 +160,7 @@ void ag_updates_drop(struct pf_agent *a, struct task *t)
         update_forget(a, TAILQ_FIRST(&t->updates));
     }
     t->resend_at = AGENT_NEVER;
-    ag_task_rearm(a, t);
+    ag_run_rearm(a, &t->run);
 }
 
 /* The next one leaves before the row of this one goes: it need not wait for that write, and a crash
@@ -174,8 +175,9 @@ void ag_on_acknowledge(struct pf_agent *a, struct AgentAcknowledge ack)
     }
     struct task *t = u->task;
 
-    if (u != TAILQ_FIRST(&t->updates) || !pf_str_eq(AgentAcknowledge_task_id(ack), ag_task_id(t)) ||
-        !pf_str_eq(AgentAcknowledge_framework_id(ack), ag_task_framework_id(t))) {
+    if (u != TAILQ_FIRST(&t->updates) ||
+        !pf_str_eq(AgentAcknowledge_task_id(ack), ag_run_id(&t->run)) ||
+        !pf_str_eq(AgentAcknowledge_framework_id(ack), ag_run_framework_id(&t->run))) {
         a->n_bad++;
         return;
     }
@@ -185,8 +187,8 @@ void ag_on_acknowledge(struct pf_agent *a, struct AgentAcknowledge ack)
     ag_update_send_head(a, t);
     TAILQ_INSERT_HEAD(&t->updates, u, link);
     update_forget(a, u);
-    ag_task_rearm(a, t);
-    if (ag_task_is_ended(t) && TAILQ_EMPTY(&t->updates)) {
+    ag_run_rearm(a, &t->run);
+    if (ag_run_is_ended(&t->run) && TAILQ_EMPTY(&t->updates)) {
         ag_task_retire(a, t);
     }
 }
