@@ -75,6 +75,20 @@
 #define PF_ENV_MAX_BYTES        (1u << 20)
 #define PF_ARGS_MAX             4096
 
+/* fetcher */
+#define PF_FETCH_PLAN_MAX_BYTES (1u << 20)
+#define PF_FETCH_STALL_MS       60000       /* unless the plan says */
+#define PF_URI_MAX_BYTES        (16u << 10)
+#define PF_URI_SHOWN_MAX        512         /* bytes of a URI in a reason */
+#define PF_URI_REDIRECTS_MAX    10
+#define PF_UNPACK_ENTRIES_MAX   1000000     /* of one archive */
+#define PF_UNPACK_RATIO         1000        /* contents to archive, where no limit was given */
+#define PF_UNPACK_FREE_BYTES    (UINT64_C(1) << 30) /* so much may be in any archive then */
+
+/* executors */
+#define PF_EXECUTOR_MESSAGE_MAX_BYTES (512u << 10) /* a framework message, either way */
+#define PF_STATUS_MAX_BYTES     (256u << 10) /* message and data of one update of an executor */
+
 _Static_assert(PF_AGENT_INFO_MAX_BYTES * 8 <= PF_BATCH_MAX_BYTES, "a step stores several");
 _Static_assert(PF_ROW_MAX_BYTES <= PF_BATCH_MAX_BYTES, "a row fits a batch");
 _Static_assert(PF_BATCH_MAX_BYTES <= PF_FRAME_MAX_BYTES, "a batch fits a frame");

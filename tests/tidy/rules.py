@@ -57,7 +57,9 @@ UNIT_TESTED = {layer for layer in EDGES if layer.startswith("common/")} | {
 LIBRARY_HEADERS = [
     ("event2/", {"common/net"}),
     ("lmdb.h", {"common/store"}),
-    ("openssl/", {"common/link", "common/net"}),
+    ("openssl/", {"common/link", "common/net", "agent/fetcher"}),
+    ("curl/", {"agent/fetcher"}),
+    ("archive", {"agent/fetcher", "tests"}),
     ("zookeeper/", {"common/zk"}),
     ("zlib.h", {"common/net"}),
     ("cmocka.h", {"tests"}),
