@@ -40,6 +40,8 @@
 #define PF_CONSTRAINTS_MAX      32          /* of one demand */
 #define PF_ATTRIBUTES_MAX       64          /* of one agent */
 #define PF_PAGE_MAX             1000        /* entries of one page of a list */
+#define PF_KILL_GRACE_MS        3000        /* SIGTERM to SIGKILL when nobody says */
+#define PF_DRAIN_GRACE_MAX_S    2592000     /* 30 days */
 #define PF_HISTORY_FRAMEWORKS   50          /* ended frameworks kept */
 #define PF_HISTORY_TASKS        1000        /* ended tasks kept of each framework */
 #define PF_WATCHERS_MAX         4096        /* peers that wait for tasks */
