@@ -29,6 +29,7 @@ struct pf_agent;
 /* Copied by pf_agent_create. */
 struct pf_agent_options {
     uint64_t seed;
+    uint64_t token_key[2];    /* secret, random: tokens of executors are made by it */
     const char *instance;     /* uuid text, new at each start of the program */
     const char *hostname;
     const char *address;      /* native host:port told to others */
@@ -52,6 +53,7 @@ struct pf_agent_options {
     int64_t gc_delay_ms;      /* sandboxes of ended tasks go after this (7 days), sooner when a */
     uint64_t disk_bytes;      /* disk of this size gets full */
     int64_t executor_subscribe_ms, executor_resubscribe_ms; /* 60 s, 2 s */
+    bool authenticates_executors; /* HTTP calls of executors need their token; native ones always */
     int64_t executor_shutdown_ms; /* SHUTDOWN to SIGKILL, where the executor says none (5 s) */
     bool cleans_up;           /* --recover=cleanup: what a former start left is ended */
     bool allows_more;         /* --reconfiguration=additive: may come back with more resources */

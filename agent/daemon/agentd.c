@@ -236,6 +236,7 @@ static int make_core(struct agentd *d, struct pf_err *err)
     const struct pf_agent_options ao = {
         .instance = d->instance,
         .seed = pf_random_u64(),
+        .token_key = {pf_random_u64(), pf_random_u64()},
         .hostname = d->hostname,
         .address = d->told_native,
         .http_address = d->told_http,
@@ -262,6 +263,7 @@ static int make_core(struct agentd *d, struct pf_err *err)
         .executor_subscribe_ms = d->o->executor_subscribe_ms,
         .executor_resubscribe_ms = d->o->executor_resubscribe_ms,
         .executor_shutdown_ms = d->o->executor_shutdown_ms,
+        .authenticates_executors = d->o->authenticates_executors,
         .cleans_up = d->o->cleans_up,
         .allows_more = d->o->allows_more,
         .resend_ms = RESEND_MS,
