@@ -281,6 +281,12 @@ static void reconnect(struct fixture *f, uint64_t peer)
     "{\"task_id\":{\"value\":\"" id "\"},\"state\":\"" state "\",\"source\":\"SOURCE_EXECUTOR\","  \
     "\"executor_id\":{\"value\":\"e1\"},\"timestamp\":5.0,\"uuid\":\"U\"}"
 
+/* The SUBSCRIBE over the second link, which has peer 8. */
+#define ONE(id, state) "{\"status\":" STATUS(id, state) "}"
+#define SUBSCRIBE_AGAIN(tasks, updates)                                                            \
+    "send 8 #2 {" IDS ",\"type\":\"SUBSCRIBE\",\"subscribe\":{\"unacknowledged_tasks\":[" tasks    \
+    "],\"unacknowledged_updates\":[" updates "],\"token\":\"secret\"}}\n"
+
 /* --- tests ------------------------------------------------------------------------------------ */
 
 static void test_executor_subscribes_with_its_token(void **state)
@@ -363,28 +369,8 @@ static void test_executor_keeps_what_is_unacknowledged_over_a_restart(void **sta
     pass(f, 400);
     expect(f, "connect 127.0.0.1:5051\n");
     up(f, 8);
-    expect(f, "send 8 #2 {" IDS ",\"type\":\"SUBSCRIBE\",\"subscribe\":{\"unacknowledged_tasks\":"
-              "[" LISTED("t2") "," LISTED(
-                  "t3") "],\"unacknowledged_updates\":[{"
-                        "\"status\":" STATUS("t2", "TASK_RUNNING") "},{"
-                                                                   "\"status\""
-                                                                   ":" STATUS("t1", "TASK_"
-                                                                                    "FINISHE"
-                                                                                    "D") "}]"
-                                                                                         ","
-                                                                                         "\""
-                                                                                         "to"
-                                                                                         "ke"
-                                                                                         "n"
-                                                                                         "\""
-                                                                                         ":"
-                                                                                         "\""
-                                                                                         "se"
-                                                                                         "cr"
-                                                                                         "et"
-                                                                                         "\""
-                                                                                         "}}"
-                                                                                         "\n");
+    expect(f, SUBSCRIBE_AGAIN(LISTED("t2") "," LISTED("t3"),
+                              ONE("t2", "TASK_RUNNING") "," ONE("t1", "TASK_FINISHED")));
     update(f, "t3", TaskState_TASK_RUNNING); /* between SUBSCRIBE and its answer */
     event(f, SUBSCRIBED);
     expect(f, "subscribed on h1 again\n" UPDATE("8", "t3", "TASK_RUNNING"));
@@ -481,11 +467,7 @@ static void test_executor_stop_waits_for_the_last_acknowledgement(void **state)
     event(f, LAUNCH("t2")); /* nothing more is told */
     reconnect(f, 8);
     event(f, SUBSCRIBED);
-    expect(f, "connect 127.0.0.1:5051\nsend 8 #2 {" IDS ",\"type\":\"SUBSCRIBE\",\"subscribe\":"
-              "{\"unacknowledged_tasks\":[" LISTED(
-                  "t1") "],\"unacknowledged_updates\":[{"
-                        "\"status\":" STATUS("t1", "TASK_FINISHED") "}],\"token\":"
-                                                                    "\"secret\"}}\n");
+    expect(f, "connect 127.0.0.1:5051\n" SUBSCRIBE_AGAIN(LISTED("t1"), ONE("t1", "TASK_FINISHED")));
     acknowledge(f, "t1", f->uuid);
     expect(f, "close 8\nstopped\n");
 }
