@@ -2,9 +2,10 @@
 /* The files that a user's tasks share: a directory of the user with one file for each URI, named by
  * the SHA-256 of the URI. The same URI is the same content: nothing is asked again (as in Mesos).
  *
- * Any number of processes work in it and each may be killed anywhere. KEY.lock is held while KEY is
- * used (shared) or filled (exclusive); KEY.tmp is what is being filled; `lock` is held while entries
- * are counted, added and evicted. A name that was left over is removed by the next one who comes. */
+ * Any number of processes work in it and each may be killed anywhere. KEY.lock is held while KEY
+ * is used (shared) or filled (exclusive); KEY.tmp is what is being filled; `lock` is held while
+ * entries are counted, added and evicted. A name that was left over is removed by the next one who
+ * comes. */
 #ifndef PF_AGENT_FETCHER_CACHE_H
 #define PF_AGENT_FETCHER_CACHE_H
 
@@ -35,10 +36,10 @@ struct pf_cache_entry {
 };
 #define PF_CACHE_ENTRY_NONE {.fd = -1, .lock_fd = -1}
 
-/* The content of `uri`: found, waited for while another process fills it, or filled by `fill`, which
- * is called at most once. Least recently used entries go to make room; where all others are in use,
- * the content is given and not kept. Fails with what `fill` returned, or with an error of the cache
- * itself. Release the entry on success. */
+/* The content of `uri`: found, waited for while another process fills it, or filled by `fill`,
+ * which is called at most once. Least recently used entries go to make room; where all others are
+ * in use, the content is given and not kept. Fails with what `fill` returned, or with an error of
+ * the cache itself. Release the entry on success. */
 PF_MUST_USE int pf_cache_get(struct pf_cache *c, struct pf_str uri, pf_cache_fill *fill, void *ctx,
                              struct pf_cache_entry *out, struct pf_err *err);
 void pf_cache_release(struct pf_cache_entry *e);

@@ -18,8 +18,8 @@ PF_MUST_USE int pf_download_create(uint32_t stall_ms, struct pf_download **out,
 /* NULL is accepted. */
 void pf_download_destroy(struct pf_download *d);
 
-/* Writes what `uri` has to `fd`, which stands at its end. On failure the file holds a part of it, and
- * the text has no part of the URI but the names of hosts. PF_ELIMIT: more than `max_bytes` (0 =
+/* Writes what `uri` has to `fd`, which stands at its end. On failure the file holds a part of it,
+ * and the text has no part of the URI but the names of hosts. PF_ELIMIT: more than `max_bytes` (0 =
  * any), announced or sent; PF_ETIMEOUT; PF_ENOSPC and its like: `fd` could not be written;
  * PF_ENOENT: a status of 400 or more; PF_ECONN, PF_EREFUSED, PF_EAUTH, PF_EPROTO, PF_EINVAL. */
 PF_MUST_USE int pf_download_run(struct pf_download *d, const char *uri, int fd, uint64_t max_bytes,

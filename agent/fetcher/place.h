@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a file goes: a path beneath the sandbox, filled under a temporary name beside it and renamed
- * when it is whole. No symbolic link is followed on the way, none can lead out. */
+/* Where a file goes: a path beneath the sandbox, filled under a temporary name beside it and
+ * renamed when it is whole. No symbolic link is followed on the way, none can lead out. */
 #ifndef PF_AGENT_FETCHER_PLACE_H
 #define PF_AGENT_FETCHER_PLACE_H
 

@@ -16,9 +16,9 @@ enum pf_uri_kind {
     PF_URI_KIND_COUNT
 };
 
-/* Appends to `source` the absolute path of a local file (file:// and file://localhost are taken off,
- * `base` is put before a relative path), or the URI itself. PF_EINVAL: another scheme, a relative
- * path without `base`, control characters, empty; PF_ELIMIT: too long. */
+/* Appends to `source` the absolute path of a local file (file:// and file://localhost are taken
+ * off, `base` is put before a relative path), or the URI itself. PF_EINVAL: another scheme, a
+ * relative path without `base`, control characters, empty; PF_ELIMIT: too long. */
 PF_MUST_USE int pf_uri_parse(struct pf_str uri, struct pf_str base, enum pf_uri_kind *out_kind,
                              struct pf_buf *source, struct pf_err *err);
 
@@ -26,8 +26,8 @@ PF_MUST_USE int pf_uri_parse(struct pf_str uri, struct pf_str base, enum pf_uri_
  * PF_EINVAL where that is "", "." or "..". */
 PF_MUST_USE int pf_uri_name(struct pf_str uri, struct pf_buf *name, struct pf_err *err);
 
-/* Appends the URI for people to see: on one line, at most PF_URI_SHOWN_MAX bytes, without what may be
- * secret (user, password, query). Works for anything, also for what is no URI. */
+/* Appends the URI for people to see: on one line, at most PF_URI_SHOWN_MAX bytes, without what may
+ * be secret (user, password, query). Works for anything, also for what is no URI. */
 void pf_uri_show(struct pf_str uri, struct pf_buf *out);
 
 #endif
