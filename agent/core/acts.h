@@ -24,10 +24,11 @@ enum pf_agent_act {
     PF_AGENT_ACT_FETCH,       /* struct pf_agent_act_fetch: start a fetcher */
     PF_AGENT_ACT_CHECK,       /* struct pf_agent_act_check: connect or ask, then event CHECKED */
     PF_AGENT_ACT_LIMIT,       /* struct pf_agent_act_limit: of a cgroup that stands */
-    PF_AGENT_ACT_FILES,       /* struct pf_agent_act_files: serve ListFiles or WriteFile, reply */
-    PF_AGENT_ACT_SESSION_OPEN,  /* struct pf_agent_act_session: descriptors, then event SESSION */
+    PF_AGENT_ACT_FILES,       /* struct pf_agent_act_files: do it and reply */
+    PF_AGENT_ACT_SESSION_OPEN,  /* struct pf_agent_act_session: start it; SESSION if not */
     PF_AGENT_ACT_SESSION_INPUT, /* struct pf_agent_act_session_input */
     PF_AGENT_ACT_SESSION_END,   /* struct pf_agent_act_session_end: drain, then tell */
+    PF_AGENT_ACT_TERMINAL,      /* struct pf_agent_act_terminal */
     PF_AGENT_ACT_CLOSE_LAUNCHER, /* NULL: nothing is left to run, let it end (leave, cleanup) */
     PF_AGENT_ACT_LEFT,        /* NULL: unregistered for good: remove the identity and end */
 };
@@ -67,35 +68,57 @@ struct pf_agent_act_limit {
     struct pf_agent_limits limits;
 };
 
+enum pf_agent_file_op { PF_AGENT_FILE_READ = 1, PF_AGENT_FILE_LIST, PF_AGENT_FILE_WRITE };
+
+/* Of a sandbox, as the task's user; `path` is relative and never leaves it. */
 struct pf_agent_act_files {
     uint64_t peer, request_id;
-    struct pf_str sandbox, user;
-    struct pf_msg request; /* Envelope */
+    enum pf_agent_file_op op;
+    struct pf_str sandbox, user, path;
+    uint64_t offset;
+    uint32_t limit;       /* bytes, or entries */
+    struct pf_str after;  /* LIST: a name */
+    struct pf_bytes data; /* WRITE */
+    uint32_t mode;
 };
 
-/* A session: a process of its own beside the task (`start` follows as ACT_START with
- * session.launch), or the terminal of the task itself (`is_attach`). */
+/* A session: a process of its own beside the task, in its container and with its environment. */
 struct pf_agent_act_session {
     uint64_t peer;
-    struct pf_uuid session; /* also the launch uuid of its process */
-    struct pf_uuid launch;  /* of the task */
-    bool is_attach, is_terminal, keeps_stdin;
-    uint32_t rows, columns;
+    struct pf_uuid session;   /* also the launch uuid of its process */
+    struct pf_uuid container;
+    int64_t pid;              /* of the task: whose environment it gets */
+    struct pf_str sandbox, user;
+    struct pf_str cwd;        /* absolute; "" = the sandbox */
+    const struct pf_str *args, *env; /* env "NAME=value", on top of the task's */
+    uint32_t n_args, n_env;
+    bool keeps_stdin;
+    uint32_t rows, columns;   /* > 0: with a terminal of this size */
 };
 
+/* Exactly one of: data or eof (answered by a Reply when taken), taken, a size. */
 struct pf_agent_act_session_input {
     struct pf_uuid session;
+    uint64_t peer, request_id;
     struct pf_bytes data;
     bool eof;
-    uint64_t taken;          /* > 0: so many bytes the reader has taken in all */
-    uint32_t rows, columns;  /* > 0: its window has this size now */
+    uint64_t taken;         /* so many bytes of its output the reader has taken in all */
+    uint32_t rows, columns; /* its window has this size now */
 };
 
 struct pf_agent_act_session_end {
     struct pf_uuid session;
-    uint64_t peer;           /* 0: nobody is left to tell, close at once */
-    int32_t wait_status;     /* -1 = unknown, or it never ran */
+    bool is_silent;      /* nobody is left to tell: close at once */
+    int32_t wait_status; /* -1 = unknown, or it never ran */
     struct pf_str text;
+};
+
+/* The terminal of a running task: copy what it says to its stdout (again, after a restart), and
+ * give it this size (> 0). */
+struct pf_agent_act_terminal {
+    struct pf_uuid launch;
+    struct pf_str sandbox, user;
+    uint32_t rows, columns;
 };
 
 struct pf_agent_act_sandbox {
@@ -117,7 +140,7 @@ struct pf_agent_act_start {
     bool keeps_stdin;
     struct pf_uuid container;         /* whose cgroup it enters */
     bool owns_container;              /* its end is the container's end */
-    bool is_session;                  /* the session's descriptors are its own */
+    bool is_session;                  /* its output is not the task's: nowhere */
     bool is_terminal;                 /* stdin, stdout, stderr are a terminal; output is copied */
     uint32_t rows, columns;
     const struct pf_agent_rlimit *rlimits;

@@ -46,6 +46,8 @@ struct pf_agent *pf_agent_create(const struct pf_agent_options *options)
     TAILQ_INIT(&a->history);
     TAILQ_INIT(&a->idle);
     TAILQ_INIT(&a->untold);
+    TAILQ_INIT(&a->sessions);
+    a->sessions_at = AGENT_NEVER;
     a->register_at = AGENT_NEVER;
     pf_sm_init(&a->link, &ag_link_table, LINK_STANDBY, a->id, "created", &a->opt.tracer);
     return a;
@@ -86,6 +88,7 @@ void pf_agent_destroy(struct pf_agent *a)
         pf_free(a->links[i].instance);
     }
     pf_map_fini(&a->clients);
+    ag_sessions_fini(a);
     pf_map_fini(&a->by_launch);
     pf_map_fini(&a->by_name);
     pf_map_fini(&a->by_update);
@@ -120,6 +123,7 @@ static void on_peer_up(struct pf_agent *a, const struct pf_agent_event *ev)
 static void on_peer_down(struct pf_agent *a, const struct pf_agent_event *ev)
 {
     if (!ag_on_link_down(a, ev->peer)) {
+        ag_sessions_peer_down(a, ev->peer);
         pf_free(pf_map_del(&a->clients, &ev->peer, sizeof ev->peer));
     }
 }
@@ -168,6 +172,7 @@ static void task_fires(struct pf_agent *a, struct task *t)
 static void on_deadline(struct pf_agent *a)
 {
     ag_link_deadline(a);
+    ag_sessions_deadline(a);
     for (int i = 0; i < AGENT_FIRES_PER_STEP; i++) {
         struct pf_heap_node *first = pf_heap_first(&a->timers);
         if (!first || first->key > a->now_ms) {
@@ -195,7 +200,7 @@ static void run_event(struct pf_agent *a, const struct pf_agent_event *ev)
         a->has_free_bytes = true;
         break;
     case PF_AGENT_CHECKED:
-    case PF_AGENT_SESSION:
+    case PF_AGENT_SESSION: ag_on_session(a, ev); break;
     case PF_AGENT_SANDBOX_GONE: break;
     case PF_AGENT_DEADLINE: on_deadline(a); break;
     }
@@ -216,6 +221,7 @@ int64_t pf_agent_deadline(const struct pf_agent *a)
     const struct pf_heap_node *first = pf_heap_first(&a->timers);
     int64_t link_at = ag_link_next(a);
 
+    link_at = a->sessions_at < link_at ? a->sessions_at : link_at;
     return first && first->key < link_at ? first->key : link_at;
 }
 

@@ -74,7 +74,7 @@ enum pf_agent_event_type {
     PF_AGENT_MESSAGE,
     PF_AGENT_DISK,           /* free bytes of the work directory, measured now and then */
     PF_AGENT_CHECKED,        /* outcome of ACT_CHECK */
-    PF_AGENT_SESSION,        /* outcome of ACT_SESSION_OPEN, before its process is started */
+    PF_AGENT_SESSION,        /* ACT_SESSION_OPEN failed */
     PF_AGENT_SANDBOX_GONE,   /* somebody removed the sandbox of a live task */
     PF_AGENT_DEADLINE,
 };
@@ -106,7 +106,8 @@ struct pf_agent_event {
         } checked;
         struct {
             struct pf_uuid session;
-            int error; /* errno; 0 = descriptors stand, start it */
+            int error; /* errno of */
+            const char *stage; /* static */
         } session;
         struct pf_uuid launch; /* SANDBOX_GONE */
         struct {

@@ -142,6 +142,8 @@ struct master_link {
     char *instance;
 };
 
+TAILQ_HEAD(session_list, session);
+
 struct client {
     uint64_t peer;
     bool trusted, is_operator;
@@ -189,6 +191,9 @@ struct pf_agent {
     struct pf_uuid foreign; /* last other incarnation while no master of ours is linked */
     char *problem;          /* for people, NULL = none */
     struct pf_map clients;
+    struct session_list sessions;
+    uint32_t n_sessions;
+    int64_t sessions_at; /* the nearest of their deadlines, AGENT_NEVER = none */
 
     /* of the step */
     struct pf_turn *turn;

@@ -172,6 +172,19 @@ int64_t ag_link_next(const struct pf_agent *a);
 /* clients.c */
 void ag_on_client_message(struct pf_agent *a, struct Envelope env, const struct client *c);
 
+/* sessions.c: processes beside tasks, terminals of tasks */
+void ag_sessions_fini(struct pf_agent *a);
+void ag_on_session(struct pf_agent *a, const struct pf_agent_event *ev);
+/* False: it is none of a session. */
+bool ag_session_on_process(struct pf_agent *a, struct LauncherProcess p);
+void ag_sessions_list_end(struct pf_agent *a);
+void ag_sessions_peer_down(struct pf_agent *a, uint64_t peer);
+void ag_sessions_task_ended(struct pf_agent *a, const struct run *task);
+void ag_sessions_deadline(struct pf_agent *a);
+bool ag_task_has_terminal(const struct task *t);
+/* rows > 0: its window has that size now. */
+void ag_act_terminal(struct pf_agent *a, const struct task *t, uint32_t rows, uint32_t columns);
+
 /* message.c: envelopes */
 void ag_send(struct pf_agent *a, uint64_t peer, struct pf_fb_builder *b, enum Body type,
              struct pf_ref body, uint64_t request_id);

@@ -1,39 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Peers that come to the agent itself: readers of output, writers of standard input, operators.
  * Each request gets one reply; those about files are answered by the daemon. */
-#include "agent/core/calls_internal.h"
+#include "agent/core/clients_internal.h"
 
 #include "common/base/limits.h"
 
-struct request {
-    const struct client *client;
-    struct Envelope env;
-    uint64_t id;
-};
-
-static void refuse(struct pf_agent *a, const struct request *r, enum ReplyCode code,
+void ag_req_refuse(struct pf_agent *a, const struct request *r, enum ReplyCode code,
                    const char *text)
 {
     ag_reply(a, r->client->peer, r->id, code, pf_str(text));
 }
 
-static bool is_trusted(struct pf_agent *a, const struct request *r)
+bool ag_req_is_trusted(struct pf_agent *a, const struct request *r)
 {
     if (!r->client->trusted) {
         a->n_bad++;
-        refuse(a, r, ReplyCode_FORBIDDEN, "the key of the cluster is needed for this");
+        ag_req_refuse(a, r, ReplyCode_FORBIDDEN, "the key of the cluster is needed for this");
         return false;
     }
     return true;
 }
 
-static struct task *find_task(struct pf_agent *a, const struct request *r,
-                              struct pf_str framework_id, struct pf_str id)
+struct task *ag_req_task(struct pf_agent *a, const struct request *r, struct pf_str framework_id,
+                         struct pf_str id)
 {
     struct task *t = ag_task_by_name(a, framework_id, id);
 
     if (!t) {
-        refuse(a, r, ReplyCode_NOT_FOUND, "the agent does not know this task");
+        ag_req_refuse(a, r, ReplyCode_NOT_FOUND, "the agent does not know this task");
     }
     return t;
 }
@@ -42,12 +36,16 @@ static void read_file(struct pf_agent *a, const struct request *r)
 {
     struct ReadFile call = Envelope_body_as_ReadFile(r->env);
 
-    if (!is_trusted(a, r)) {
+    if (!ag_req_is_trusted(a, r)) {
         return;
     }
-    struct task *t = find_task(a, r, ReadFile_framework_id(call), ReadFile_task_id(call));
+    struct task *t = ag_req_task(a, r, ReadFile_framework_id(call), ReadFile_task_id(call));
 
     if (!t) {
+        return;
+    }
+    if (ReadFile_path(call).len > 0) {
+        ag_req_read_path(a, r, t);
         return;
     }
     struct pf_arena *arena = pf_turn_arena(a->turn);
@@ -75,22 +73,22 @@ static void write_stdin(struct pf_agent *a, const struct request *r)
     struct WriteStdin call = Envelope_body_as_WriteStdin(r->env);
     struct pf_bytes data = WriteStdin_data(call);
 
-    if (!is_trusted(a, r)) {
+    if (!ag_req_is_trusted(a, r)) {
         return;
     }
-    struct task *t = find_task(a, r, WriteStdin_framework_id(call), WriteStdin_task_id(call));
+    struct task *t = ag_req_task(a, r, WriteStdin_framework_id(call), WriteStdin_task_id(call));
 
     if (!t) {
         return;
     }
     if (ag_run_is_ended(&t->run)) {
-        refuse(a, r, ReplyCode_CONFLICT, "the task has ended");
+        ag_req_refuse(a, r, ReplyCode_CONFLICT, "the task has ended");
     } else if (!t->run.keeps_stdin) {
-        refuse(a, r, ReplyCode_CONFLICT, "the task was launched without an open standard input");
+        ag_req_refuse(a, r, ReplyCode_CONFLICT, "the task was launched without an open standard input");
     } else if (t->run.sm.state != RunState_RUNNING && t->run.sm.state != RunState_KILLING) {
-        refuse(a, r, ReplyCode_UNAVAILABLE, "the task does not run yet");
+        ag_req_refuse(a, r, ReplyCode_UNAVAILABLE, "the task does not run yet");
     } else if (data.len > PF_STDIN_CHUNK_BYTES) {
-        refuse(a, r, ReplyCode_TOO_LARGE, "too many bytes at once");
+        ag_req_refuse(a, r, ReplyCode_TOO_LARGE, "too many bytes at once");
     } else {
         struct pf_arena *arena = pf_turn_arena(a->turn);
         struct pf_agent_act_stdin *act = pf_arena_zalloc(arena, sizeof *act);
@@ -147,18 +145,18 @@ static void adopt(struct pf_agent *a, const struct request *r)
     struct AgentAdopt call = Envelope_body_as_AgentAdopt(r->env);
     struct pf_uuid incarnation;
 
-    if (!is_trusted(a, r)) {
+    if (!ag_req_is_trusted(a, r)) {
         return;
     }
     if (!r->client->is_operator) {
         a->n_bad++;
-        refuse(a, r, ReplyCode_FORBIDDEN, "only an operator may do this");
+        ag_req_refuse(a, r, ReplyCode_FORBIDDEN, "only an operator may do this");
     } else if (!ag_uuid_of(AgentAdopt_incarnation(call), &incarnation) ||
                pf_uuid_is_nil(incarnation)) {
-        refuse(a, r, ReplyCode_BAD_REQUEST, "an incarnation is a uuid");
+        ag_req_refuse(a, r, ReplyCode_BAD_REQUEST, "an incarnation is a uuid");
     } else {
         const char *why = ag_adopt(a, incarnation);
-        refuse(a, r, why ? ReplyCode_CONFLICT : ReplyCode_OK, why);
+        ag_req_refuse(a, r, why ? ReplyCode_CONFLICT : ReplyCode_OK, why);
     }
 }
 
@@ -170,6 +168,10 @@ static const struct {
     {Body_WriteStdin, write_stdin},
     {Body_AgentStatusCall, tell_status},
     {Body_AgentAdopt, adopt},
+    {Body_ListFiles, ag_req_list_files},
+    {Body_WriteFile, ag_req_write_file},
+    {Body_SessionOpen, ag_req_session_open},
+    {Body_SessionInput, ag_req_session_input},
 };
 
 void ag_on_client_message(struct pf_agent *a, struct Envelope env, const struct client *c)
@@ -178,6 +180,9 @@ void ag_on_client_message(struct pf_agent *a, struct Envelope env, const struct 
     enum Body type = Envelope_body_type(env);
 
     if (type == Body_Heartbeat || type == Body_Goodbye) {
+        return;
+    }
+    if (r.id == 0 && ag_on_session_word(a, env, c)) {
         return;
     }
     if (Envelope_is_reply(env)) { /* nothing was asked; a reply to a reply would never end */
@@ -191,5 +196,5 @@ void ag_on_client_message(struct pf_agent *a, struct Envelope env, const struct 
         }
     }
     a->n_bad++;
-    refuse(a, &r, ReplyCode_UNSUPPORTED, "an agent does not answer this");
+    ag_req_refuse(a, &r, ReplyCode_UNSUPPORTED, "an agent does not answer this");
 }

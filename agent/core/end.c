@@ -36,6 +36,7 @@ void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, con
         ag_row_put_task(a, t); /* before the send that may follow the update's row */
         ag_update_add(a, t, e->state, e);
     }
+    ag_sessions_task_ended(a, &t->run);
     act_end(a, &t->run, launcher_knows);
     ag_run_rearm(a, &t->run);
     if (TAILQ_EMPTY(&t->updates)) {

@@ -111,6 +111,9 @@ void ag_on_process(struct pf_agent *a, const struct pf_agent_event *ev)
     }
     struct run *r = ag_run_by_launch(a, LauncherProcess_uuid(p));
 
+    if (!r && ag_session_on_process(a, p)) {
+        return;
+    }
     if (!r || ag_run_is_ended(r)) {
         act_on_stray(a, launch, state);
         return;
@@ -193,4 +196,5 @@ void ag_on_processes_end(struct pf_agent *a)
         next = TAILQ_NEXT(t, link);
         run_resolve(a, &t->run);
     }
+    ag_sessions_list_end(a);
 }

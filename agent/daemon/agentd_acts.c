@@ -138,6 +138,7 @@ void agentd_on_act(void *ctx, uint32_t act, const void *data)
     case PF_AGENT_ACT_SESSION_OPEN:
     case PF_AGENT_ACT_SESSION_INPUT:
     case PF_AGENT_ACT_SESSION_END:
+    case PF_AGENT_ACT_TERMINAL:
     case PF_AGENT_ACT_CLOSE_LAUNCHER:
     case PF_AGENT_ACT_LEFT:
         break;

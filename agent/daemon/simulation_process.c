@@ -226,6 +226,7 @@ void sim_act(struct sim_agent *a, uint32_t act, const void *data)
     case PF_AGENT_ACT_SESSION_OPEN:
     case PF_AGENT_ACT_SESSION_INPUT:
     case PF_AGENT_ACT_SESSION_END:
+    case PF_AGENT_ACT_TERMINAL:
     case PF_AGENT_ACT_CLOSE_LAUNCHER:
     case PF_AGENT_ACT_LEFT:
         break;

@@ -277,6 +277,7 @@ static void carry_out(struct agent *a, const struct pf_effect *e)
     case PF_AGENT_ACT_SESSION_OPEN:
     case PF_AGENT_ACT_SESSION_INPUT:
     case PF_AGENT_ACT_SESSION_END:
+    case PF_AGENT_ACT_TERMINAL:
     case PF_AGENT_ACT_CLOSE_LAUNCHER:
     case PF_AGENT_ACT_LEFT:
         break;

@@ -625,6 +625,7 @@ static void effect_act(struct agent_sim *s, const struct pf_effect *e)
     case PF_AGENT_ACT_SESSION_OPEN:
     case PF_AGENT_ACT_SESSION_INPUT:
     case PF_AGENT_ACT_SESSION_END:
+    case PF_AGENT_ACT_TERMINAL:
     case PF_AGENT_ACT_CLOSE_LAUNCHER:
     case PF_AGENT_ACT_LEFT:
         break;
