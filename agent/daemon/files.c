@@ -105,12 +105,32 @@ static ssize_t block_read(int fd, uint8_t *to, size_t bytes, uint64_t at)
     return (ssize_t)have;
 }
 
+/* Output that became too much lost its front (logtrim.h): an offset in that hole means the first
+ * byte that is still there. A hole that the task itself made further behind stays what it is. */
+static uint64_t skip_front(int fd, uint64_t offset, uint64_t size)
+{
+    if (offset >= size) {
+        return offset;
+    }
+    off_t here = lseek(fd, (off_t)offset, SEEK_DATA);
+    if (here < 0 ? errno != ENXIO : (uint64_t)here <= offset) {
+        return offset;
+    }
+    off_t first = offset == 0 ? here : lseek(fd, 0, SEEK_DATA);
+    if (first < 0) { /* nothing at all is left */
+        return errno == ENXIO ? size : offset;
+    }
+    return (uint64_t)first > offset ? (uint64_t)first : offset;
+}
+
 /* Where the last `lines` lines begin. A newline at the very end ends the last one. */
 static uint64_t tail_offset(struct pf_files *f, int fd, uint64_t size, uint32_t lines)
 {
     uint64_t end = size;
     uint64_t lowest = size > PF_FILES_TAIL_MAX_BYTES ? size - PF_FILES_TAIL_MAX_BYTES : 0;
     uint32_t seen = 0;
+
+    lowest = skip_front(fd, lowest, size);
 
     while (end > lowest) {
         size_t n = end - lowest < PF_READ_CHUNK_BYTES ? (size_t)(end - lowest)
@@ -152,6 +172,7 @@ static bool answer_read(struct pf_files *f, int fd, uint64_t offset, uint32_t li
     }
     a->size = (uint64_t)st.st_size;
     a->offset = offset < a->size ? offset : a->size; /* the task may have cut it short */
+    a->offset = skip_front(fd, a->offset, a->size);
     uint64_t left = a->size - a->offset;
     uint32_t want = left < limit ? (uint32_t)left : limit;
     ssize_t n = want > 0 ? block_read(fd, f->chunk, want, a->offset) : 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Serves ReadFile: exactly one answer to each request. A request that follows waits (inotify) until
  * its file has more than it asked from, or has ended. Bounded: answers by PF_READ_CHUNK_BYTES,
- * waiting requests by PF_READS_PER_PEER_MAX of each peer. No file stays open between answers. */
+ * waiting requests by PF_READS_PER_PEER_MAX of each peer. No file stays open between answers. Where
+ * the front of a file was cut off (logtrim.h), an answer begins behind that: its offset says so. */
 #ifndef PF_AGENT_DAEMON_FILES_H
 #define PF_AGENT_DAEMON_FILES_H
 

@@ -169,7 +169,7 @@ bool pf_sandbox_open_output(struct pf_str path, const struct pf_user *owner, int
     return true;
 }
 
-int pf_sandbox_open_file(struct pf_str path)
+static int file_open(struct pf_str path, int flags)
 {
     char dir_path[PATH_MAX];
     struct stat st;
@@ -185,7 +185,7 @@ int pf_sandbox_open_file(struct pf_str path)
     if (dir < 0) {
         return -1;
     }
-    int fd = openat(dir, slash + 1, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = openat(dir, slash + 1, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int sys = errno;
     pf_fd_close(&dir);
     if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
@@ -194,4 +194,14 @@ int pf_sandbox_open_file(struct pf_str path)
     }
     errno = sys;
     return fd;
+}
+
+int pf_sandbox_open_file(struct pf_str path)
+{
+    return file_open(path, O_RDONLY);
+}
+
+int pf_sandbox_open_to_cut(struct pf_str path)
+{
+    return file_open(path, O_WRONLY | O_APPEND);
 }

@@ -25,5 +25,7 @@ bool pf_sandbox_open_output(struct pf_str path, const struct pf_user *owner, int
 /* Opens the regular file `path` (its directory a sandbox) for reading; -1 with errno, which is
  * EINVAL for what is no regular file. */
 int pf_sandbox_open_file(struct pf_str path);
+/* The same for writing at its end, to take bytes away in front. */
+int pf_sandbox_open_to_cut(struct pf_str path);
 
 #endif
