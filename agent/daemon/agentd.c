@@ -409,6 +409,8 @@ static int boot(struct agentd *d, struct pf_err *err)
     rc = pf_files_create(d->loop, agentd_reply, d, &d->files, err);
     if (rc == 0) {
         d->stdin_pipes = pf_stdin_create(d->loop, &agentd_stdin_ops, d);
+        d->sessions = pf_sessions_create(d->loop, agentd_reply, d);
+        d->terminals = pf_terminals_create(d->loop);
         rc = boot_core(d, err);
     }
     if (rc == 0) {
@@ -428,6 +430,8 @@ static void agentd_fini(struct agentd *d)
     pf_engine_destroy(d->engine); /* waits for the batch in flight */
     pf_launcher_link_destroy(d->launcher);
     pf_stdin_destroy(d->stdin_pipes);
+    pf_sessions_destroy(d->sessions);
+    pf_terminals_destroy(d->terminals);
     pf_files_destroy(d->files);
     pf_masters_destroy(d->masters);
     pf_net_destroy(d->net);

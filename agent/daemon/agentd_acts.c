@@ -40,7 +40,11 @@ static void act_start(struct agentd *d, const struct pf_agent_act_start *a)
         agentd_step(d, &ev);
         return;
     }
-    pf_launcher_link_start(d->launcher, a, &user);
+    if (a->is_terminal) {
+        agentd_terminal_start(d, a, &user);
+    } else {
+        pf_launcher_link_start(d->launcher, a, &user);
+    }
 }
 
 /* Removed later, a few at a time: what new tasks need comes first. */
@@ -86,6 +90,7 @@ void agentd_on_removal_time(void *ctx)
 
 static void act_ended(struct agentd *d, const struct pf_agent_act_ended *a)
 {
+    pf_terminals_ended(d->terminals, a->launch);
     pf_files_ended(d->files, a->sandbox);
     pf_stdin_ended(d->stdin_pipes, a->launch);
 }
@@ -131,14 +136,24 @@ void agentd_on_act(void *ctx, uint32_t act, const void *data)
     case PF_AGENT_ACT_REMOVE:
         act_remove(d, data);
         break;
+    case PF_AGENT_ACT_FILES:
+        agentd_files(d, data);
+        break;
+    case PF_AGENT_ACT_SESSION_OPEN:
+        agentd_session_open(d, data);
+        break;
+    case PF_AGENT_ACT_SESSION_INPUT:
+        pf_sessions_input(d->sessions, data);
+        break;
+    case PF_AGENT_ACT_SESSION_END:
+        pf_sessions_end(d->sessions, data);
+        break;
+    case PF_AGENT_ACT_TERMINAL:
+        agentd_terminal(d, data);
+        break;
     case PF_AGENT_ACT_FETCH:
     case PF_AGENT_ACT_CHECK:
     case PF_AGENT_ACT_LIMIT:
-    case PF_AGENT_ACT_FILES:
-    case PF_AGENT_ACT_SESSION_OPEN:
-    case PF_AGENT_ACT_SESSION_INPUT:
-    case PF_AGENT_ACT_SESSION_END:
-    case PF_AGENT_ACT_TERMINAL:
     case PF_AGENT_ACT_CLOSE_LAUNCHER:
     case PF_AGENT_ACT_LEFT:
         break;

@@ -142,6 +142,7 @@ static void launcher_stdin(void *ctx, struct pf_uuid launch, int fd)
 {
     struct agentd *d = ctx;
 
+    agentd_terminal_back(d, launch, fd);
     if (fd >= 0) {
         pf_stdin_set(d->stdin_pipes, launch, fd);
     } else {

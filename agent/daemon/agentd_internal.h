@@ -9,7 +9,9 @@
 #include "agent/daemon/http.h"
 #include "agent/daemon/launcher_link.h"
 #include "agent/daemon/masters.h"
+#include "agent/daemon/session.h"
 #include "agent/daemon/stdin.h"
+#include "agent/daemon/terminal.h"
 #include "agent/daemon/users.h"
 #include "common/engine/engine.h"
 #include "common/sys/boot.h"
@@ -26,6 +28,8 @@ struct agentd {
     struct pf_launcher_link *launcher;
     struct pf_files *files;
     struct pf_stdin *stdin_pipes;
+    struct pf_sessions *sessions;
+    struct pf_terminals *terminals;
     struct pf_masters *masters;
     struct pf_users users;
     struct pf_timer *disk_timer, *removal_timer;
@@ -61,6 +65,15 @@ extern const struct pf_agent_http_ops agentd_http_ops;
 void agentd_reply(void *ctx, uint64_t peer, struct pf_msg reply);
 /* Measures the disk and tells the core. */
 void agentd_on_disk(void *ctx);
+
+/* --- agentd_sessions.c --- */
+void agentd_session_open(struct agentd *d, const struct pf_agent_act_session *a);
+void agentd_terminal_start(struct agentd *d, const struct pf_agent_act_start *a,
+                           const struct pf_user *user);
+void agentd_terminal(struct agentd *d, const struct pf_agent_act_terminal *a);
+/* What the launcher kept of a launch came; -1 = nothing. It stays the caller's. */
+void agentd_terminal_back(struct agentd *d, struct pf_uuid launch, int fd);
+void agentd_files(struct agentd *d, const struct pf_agent_act_files *a);
 
 /* --- agentd_acts.c --- */
 /* An effect of the core (pf_engine_ops.on_act). */

@@ -96,6 +96,7 @@ static int input_write(struct inlet *in, struct input *i)
 
 static void inlet_advance(struct inlet *in)
 {
+    static const char end_of_file = 4; /* what a terminal takes for it (VEOF) */
     struct pf_stdin *s = in->owner;
     struct input *i;
 
@@ -110,7 +111,9 @@ static void inlet_advance(struct inlet *in)
             inlet_destroy(in);
             return;
         }
-        if (i->eof) {
+        if (i->eof && isatty(in->fd)) { /* it goes on: only what reads now is told */
+            (void)!write(in->fd, &end_of_file, 1); /* full of unread input: then it is lost */
+        } else if (i->eof) {
             (void)s->ops.close(s->ctx, in->launch); /* likewise */
             input_end(in, ReplyCode_OK, NULL);
             inlet_refuse(in, ReplyCode_CONFLICT, "the standard input is closed");
