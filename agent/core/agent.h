@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "agent/core/acts.h"
+#include "common/base/buf.h"
 #include "common/base/id.h"
 #include "common/base/resources.h"
 #include "common/base/sm.h"
@@ -137,6 +138,9 @@ const char *pf_agent_id(const struct pf_agent *a);
 /* What keeps it from registering until a person does something, NULL = nothing: every master that
  * it is linked to serves another registry. Borrowed until the next step. */
 const char *pf_agent_problem(const struct pf_agent *a);
+
+/* Appends the sandbox of a launch that it knows; false: it knows none. */
+bool pf_agent_sandbox(const struct pf_agent *a, struct pf_uuid launch, struct pf_buf *out);
 
 struct pf_agent_stats {
     uint64_t n_tasks_live, n_tasks_ended, n_updates_pending;

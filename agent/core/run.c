@@ -85,7 +85,7 @@ void ag_run_move(struct pf_agent *a, struct run *r, uint32_t state, const char *
     pf_sm_move(&r->sm, state, ag_run_id(r).at, why, &a->opt.tracer);
 }
 
-struct pf_str ag_run_sandbox(const struct pf_agent *a, const struct run *r)
+static void sandbox_print(const struct pf_agent *a, const struct run *r, struct pf_buf *out)
 {
     char uuid[PF_UUID_TEXT_LEN + 1];
     struct pf_str id = ag_run_id(r);
@@ -94,8 +94,28 @@ struct pf_str ag_run_sandbox(const struct pf_agent *a, const struct run *r)
      * than launches are decided. Mesos's deeper layout would take three. */
     pf_uuid_format(r->launch, uuid);
     id.len = id.len < SANDBOX_ID_SHOWN ? id.len : SANDBOX_ID_SHOWN;
-    return pf_arena_printf(pf_turn_arena(a->turn), "%s/sandboxes/%s/%.*s.%s", a->opt.work_dir,
-                           r->name, PF_STR_ARG(id), uuid);
+    pf_buf_printf(out, "%s/sandboxes/%s/%.*s.%s", a->opt.work_dir, r->name, PF_STR_ARG(id), uuid);
+}
+
+struct pf_str ag_run_sandbox(const struct pf_agent *a, const struct run *r)
+{
+    struct pf_buf text = {0};
+
+    sandbox_print(a, r, &text);
+    struct pf_str kept = pf_arena_strdup(pf_turn_arena(a->turn), pf_str(pf_buf_cstr(&text)));
+
+    pf_buf_fini(&text);
+    return kept;
+}
+
+bool pf_agent_sandbox(const struct pf_agent *a, struct pf_uuid launch, struct pf_buf *out)
+{
+    const struct run *r = pf_map_get(&a->by_launch, &launch, sizeof launch);
+
+    if (r) {
+        sandbox_print(a, r, out);
+    }
+    return r != NULL;
 }
 
 struct CommandInfo ag_run_command(const struct run *r)
