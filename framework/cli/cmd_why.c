@@ -73,6 +73,8 @@ static const char *cause_text(struct pf_arena *arena, struct WaitCause c)
         text = pf_arena_printf(arena, "declined by the framework, for %s more", lasting);
         break;
     case WaitReason_AGENT_DISCONNECTED: text = PF_STR("not connected"); break;
+    case WaitReason_AGENT_DEACTIVATED: text = PF_STR("deactivated by an operator"); break;
+    case WaitReason_AGENT_DRAINING: text = PF_STR("being drained by an operator"); break;
     case WaitReason_FAIR_SHARE:
         text = PF_STR("others have had less than their share and go first");
         break;

@@ -3,6 +3,7 @@
 #include "master/core/agents.h"
 
 #include "common/base/alloc.h"
+#include "master/core/drain.h"
 #include "master/core/frameworks.h"
 #include "master/core/offers.h"
 #include "master/core/out.h"
@@ -22,6 +23,7 @@ struct m_agent *pf_m_agent_new(struct pf_master *m, struct pf_str id, enum m_age
 
     a->id = pf_strndup(id.at, id.len);
     TAILQ_INIT(&a->tasks);
+    STAILQ_INIT(&a->doomed);
     LIST_INIT(&a->links);
     a->links_by_framework.seed = m->agents.seed;
     pf_m_text_set(&a->hostname, PF_STR(""));
@@ -66,8 +68,9 @@ void pf_m_agent_set_info(struct m_agent *a, struct pf_bytes info)
 void pf_m_agent_row(struct pf_master *m, struct pf_bytes key, struct Row_Agent row)
 {
     struct pf_str id = {(const char *)key.at, key.len};
-    bool is_unreachable = Row_Agent_state(row) == AgentState_UNREACHABLE;
-    enum m_agent_state state = is_unreachable ? M_AGENT_UNREACHABLE : M_AGENT_RECOVERED;
+    enum m_agent_state state = Row_Agent_state(row) == AgentState_UNREACHABLE ? M_AGENT_UNREACHABLE
+                               : Row_Agent_state(row) == AgentState_GONE      ? M_AGENT_GONE
+                                                                              : M_AGENT_RECOVERED;
     struct m_agent *a = pf_m_agent_get(m, id);
 
     if (!a) {
@@ -79,10 +82,12 @@ void pf_m_agent_row(struct pf_master *m, struct pf_bytes key, struct Row_Agent r
     a->admitted_ms = Row_Agent_admitted_ms(row);
     a->unreachable_ms = Row_Agent_unreachable_ms(row);
     a->seen_ms = a->unreachable_ms;
+    pf_m_drain_row(a, row);
 }
 
-static void agent_free(struct m_agent *a)
+void pf_m_agent_free(struct m_agent *a)
 {
+    pf_m_doomed_drop(a);
     pf_m_blob_fini(&a->info);
     pf_map_fini(&a->links_by_framework);
     pf_free(a->id);
@@ -108,17 +113,24 @@ void pf_m_agent_row_gone(struct pf_master *m, struct pf_bytes key)
     m->n_awaited -= m_agent_is_awaited(a);
     m->stats.n_agents--;
     pf_order_del(&m->agent_order, a->number);
-    agent_free(a);
+    pf_m_agent_free(a);
 }
 
 struct pf_msg pf_m_agent_row_of(struct pf_fb_builder *b, const struct m_agent *a)
 {
     bool is_unreachable = a->sm.state == M_AGENT_UNREACHABLE;
     struct Row_Agent__args args = {
+        .drain = pf_m_drain_put(b, a),
         .info = AgentInfo__copy(b, AgentInfo__from_bytes(m_blob_bytes(&a->info))),
         .admitted_ms = a->admitted_ms,
-        .state = is_unreachable ? AgentState_UNREACHABLE : AgentState_REGISTERED,
-        .unreachable_ms = is_unreachable ? a->unreachable_ms : 0};
+        .state = is_unreachable                ? AgentState_UNREACHABLE
+                 : a->sm.state == M_AGENT_GONE ? AgentState_GONE
+                                               : AgentState_REGISTERED,
+        .unreachable_ms = is_unreachable ? a->unreachable_ms : 0,
+        .is_deactivated = a->is_deactivated,
+        .drain_started_ms = a->drain.started_ms,
+        .is_drained = a->drain.is_done,
+        .gone_ms = a->gone_ms};
 
     return Row_Agent__finish(b, Row_Agent__put(b, &args));
 }
@@ -152,10 +164,7 @@ void pf_m_agent_link_down(struct pf_master *m, struct m_agent *a)
     a->peer = NULL;
     a->seen_ms = m->wall_ms;
     pf_m_agent_move(m, a, M_AGENT_DISCONNECTED, "link");
-    if (a->al) {
-        pf_al_agent_set_open(m->al, a->al, false);
-        pf_m_agent_rescind_offers(m, a);
-    }
+    pf_m_agent_set_open(m, a);
     pf_heap_set(&m->agent_deadlines, &a->deadline, m->now_ms + m->o.agent_unreachable_ms);
 }
 
@@ -173,7 +182,7 @@ static void tell_failure(struct pf_master *m, const struct m_agent *a, struct m_
 
 /* Its frameworks are told, beside what each of their tasks tells; all of them if it is not known
  * which ones had tasks there. */
-static void tell_failures(struct pf_master *m, const struct m_agent *a)
+void pf_m_agent_tell_failures(struct pf_master *m, const struct m_agent *a)
 {
     struct pf_order_cursor c = {0};
     struct m_framework *f;
@@ -213,7 +222,7 @@ void pf_m_agent_deadline(struct pf_master *m, struct m_agent *a)
         next = TAILQ_NEXT(t, of_agent);
         pf_m_task_unreachable(m, t);
     }
-    tell_failures(m, a);
+    pf_m_agent_tell_failures(m, a);
     if (a->al) {
         pf_al_agent_remove(m->al, a->al);
         a->al = NULL;
@@ -254,7 +263,7 @@ void pf_m_agents_fini(struct pf_master *m)
     struct pf_order_cursor c = {0};
 
     for (struct m_agent *a; (a = pf_order_next(&m->agent_order, &c));) {
-        agent_free(a); /* the links went with the frameworks */
+        pf_m_agent_free(a); /* the links went with the frameworks */
     }
     pf_map_fini(&m->agents);
     pf_order_fini(&m->agent_order);

@@ -25,6 +25,11 @@ void pf_m_agent_set_info(struct m_agent *a, struct pf_bytes info);
 void pf_m_agent_move(struct pf_master *m, struct m_agent *a, enum m_agent_state next,
                      const char *why);
 
+/* Its frameworks hear FAILURE. */
+void pf_m_agent_tell_failures(struct pf_master *m, const struct m_agent *a);
+/* Nothing may point to it. */
+void pf_m_agent_free(struct m_agent *a);
+
 /* Its link broke, or is given up: offers go, tasks stay. */
 void pf_m_agent_link_down(struct pf_master *m, struct m_agent *a);
 /* Its time is over and no other master sees it: unreachable, unless a limit holds that back. */

@@ -7,6 +7,7 @@
 #include "common/base/alloc.h"
 #include "common/base/limits.h"
 #include "master/core/convert.h"
+#include "master/core/drain.h"
 #include "master/core/frameworks.h"
 #include "master/core/out.h"
 #include "master/core/removals.h"
@@ -148,6 +149,7 @@ static void set_particulars(struct m_agent *a, struct AgentRegister r, struct pf
     pf_m_text_set(&a->isolation, AgentRegister_isolation(r));
     pf_m_text_set(&a->task_user, AgentRegister_task_user(r));
     a->pid = AgentRegister_pid(r);
+    a->is_leaving = AgentRegister_is_leaving(r);
     a->runs_as_root = AgentRegister_runs_as_root(r);
     a->allows_any_user = AgentRegister_allows_any_user(r);
 }
@@ -210,6 +212,7 @@ static void list_begin(struct pf_master *m, struct m_agent *a, struct AgentRegis
     a->is_listing = true;
     a->needs_list = false;
     a->registration++;
+    pf_m_doomed_drop(a);
     while (!LIST_EMPTY(&a->links)) {
         pf_m_link_free(LIST_FIRST(&a->links));
     }
@@ -276,7 +279,13 @@ void pf_m_on_agent_register(struct pf_master *m, struct m_peer *p, struct Envelo
         return;
     }
     copy = pf_m_agent_info_copy(m, info);
-    if (p->agent && !pf_str_eq(id, pf_str(p->agent->id))) {
+    if (pf_m_agent_is_gone(m, id)) {
+        pf_m_send_leave(m, p, true, NULL, PF_STR("an operator marked this agent gone"));
+        refuse(m, p, request_id, ReplyCode_FORBIDDEN,
+               "an operator marked agent %.*s gone: it cannot come back; start it with a new "
+               "--work-dir",
+               PF_STR_ARG(id));
+    } else if (p->agent && !pf_str_eq(id, pf_str(p->agent->id))) {
         refuse(m, p, request_id, ReplyCode_BAD_REQUEST, "this link registered another agent");
     } else if (copy.len > max_bytes) {
         refuse(m, p, request_id, ReplyCode_TOO_LARGE, "the agent's info has more than %u bytes",
@@ -351,7 +360,11 @@ static void register_finish(struct pf_master *m, struct m_agent *a)
     pf_m_agent_move(m, a, M_AGENT_REGISTERED, "tasks");
     b = pf_m_builder(m);
     struct pf_ref body =
-        AgentRegistered__put(b, &(struct AgentRegistered__args){.agent_id = pf_str(a->id)});
+        AgentRegistered__put(b, &(struct AgentRegistered__args){
+                                    .agent_id = pf_str(a->id),
+                                    .unreachable_ms = m->o.agent_unreachable_ms,
+                                    .is_deactivated = a->is_deactivated,
+                                    .drain = pf_m_drain_put(b, a)});
 
     if (a->request_id > 0) {
         pf_m_reply_body(m, a->peer, a->request_id, Body_AgentRegistered, body);
@@ -364,7 +377,9 @@ static void register_finish(struct pf_master *m, struct m_agent *a)
             pf_m_send_kill(m, t);
         }
     }
-    pf_al_agent_set_open(m->al, a->al, true);
+    pf_m_doomed_kill(m, a);
+    pf_m_drain_go_on(m, a);
+    pf_m_agent_set_open(m, a);
     if (was_awaited && m->n_awaited == 0) {
         pf_m_frameworks_all_back(m);
     }

@@ -151,6 +151,7 @@ struct pf_al_agent *pf_al_agent_add(struct pf_allocator *al, const struct pf_al_
     a->number = info->number;
     a->owner = info->owner;
     a->traits = info->traits;
+    a->closed_as = PF_AL_CLOSED;
     a->id = pf_strndup(info->id.at ? info->id.at : "", info->id.len);
     a->hostname = pf_strndup(info->hostname.at ? info->hostname.at : "", info->hostname.len);
     agent_copy_attributes(a, info);
@@ -190,6 +191,11 @@ void pf_al_agent_set_open(struct pf_allocator *al, struct pf_al_agent *a, bool i
         a->is_open = is_open;
         pf_al_agent_touch(al, a);
     }
+}
+
+void pf_al_agent_set_closed_as(struct pf_al_agent *a, int reason)
+{
+    a->closed_as = reason;
 }
 
 bool pf_al_agent_is_open(const struct pf_al_agent *a)

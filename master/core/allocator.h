@@ -82,6 +82,9 @@ struct pf_al_agent *pf_al_agent_add(struct pf_allocator *al, const struct pf_al_
 void pf_al_agent_remove(struct pf_allocator *al, struct pf_al_agent *a);
 /* Only open agents are offered. Closing leaves holds to the caller. */
 void pf_al_agent_set_open(struct pf_allocator *al, struct pf_al_agent *a, bool is_open);
+/* What pf_al_explain says of it while it is closed: CLOSED (the beginning), DEACTIVATED, DRAINING.
+ */
+void pf_al_agent_set_closed_as(struct pf_al_agent *a, int reason);
 bool pf_al_agent_is_open(const struct pf_al_agent *a);
 const struct pf_resources *pf_al_agent_free(const struct pf_al_agent *a);
 const struct pf_resources *pf_al_agent_total(const struct pf_al_agent *a);
@@ -169,6 +172,8 @@ enum pf_al_reason { /* numbers as WaitReason in the schema */
                     PF_AL_CLOSED = 6,
                     PF_AL_FAIR_SHARE = 7,
                     PF_AL_IN_USE = 12, /* by tasks */
+                    PF_AL_DEACTIVATED = 13,
+                    PF_AL_DRAINING = 14,
 };
 #define PF_AL_CAUSES_MAX 8
 

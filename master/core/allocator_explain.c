@@ -64,7 +64,7 @@ static struct pf_al_cause classify(const struct pf_allocator *al, const struct p
         cause.reason = PF_AL_CONSTRAINT;
         cause.constraint = broken;
     } else if (!a->is_open) {
-        cause.reason = PF_AL_CLOSED;
+        cause.reason = (enum pf_al_reason)a->closed_as;
     } else if (filter && !filter->is_over &&
                !pf_res_shortage(&filter->refused, &w->need, &lacking)) {
         cause.reason = PF_AL_FILTERED;

@@ -34,6 +34,7 @@ struct pf_al_agent {
     uint64_t number, order;
     void *owner;
     bool is_open;
+    int closed_as; /* pf_al_reason */
     uint32_t traits;
     char *id, *hostname;
     struct pf_al_attribute *attribute;

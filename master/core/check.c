@@ -3,6 +3,7 @@
 #include <string.h>
 #include "master/core/agents.h"
 #include "master/core/demand.h"
+#include "master/core/drain.h"
 #include "master/core/masters.h"
 #include "master/core/removals.h"
 #include "master/core/seen.h"
@@ -30,9 +31,10 @@ static void check_agent(const struct pf_master *m, const struct m_agent *a)
         }
     }
     PF_ASSERT(n_tasks == a->n_tasks);
+    pf_m_drain_check(a);
     if (a->al) {
         PF_ASSERT(pf_al_agent_owner(a->al) == a);
-        PF_ASSERT(pf_al_agent_is_open(a->al) == m_agent_is_registered(a));
+        PF_ASSERT(pf_al_agent_is_open(a->al) == pf_m_agent_is_offered(a));
         for (const struct pf_al_hold *h = pf_al_agent_holds(a->al); h; h = h->next) {
             PF_ASSERT(h->owner != NULL);
             PF_ASSERT(((const struct m_offer *)h->owner)->hold == h);
@@ -92,7 +94,7 @@ static void check_framework(const struct pf_master *m, const struct m_framework 
         PF_ASSERT(o->framework == f && f->peer);
         PF_ASSERT(pf_map_get(&m->offers, o->id, o->id_len) == o);
         PF_ASSERT(o->hold->owner == o);
-        PF_ASSERT(m_agent_is_registered(o->agent));
+        PF_ASSERT(pf_m_agent_is_offered(o->agent));
         n_offers++;
     }
     PF_ASSERT(n_offers == f->n_offers);
@@ -170,4 +172,5 @@ void pf_master_check(const struct pf_master *m)
     pf_m_seen_check(m);
     pf_m_removals_check(m);
     PF_ASSERT(TAILQ_EMPTY(&m->woken) && TAILQ_EMPTY(&m->with_fresh));
+    PF_ASSERT(TAILQ_EMPTY(&m->drains));
 }

@@ -2,6 +2,7 @@
 /* FIND: what a person may have meant by a few letters. Bounded in what it looks at and in what it
  * answers; the order is that of the lists. */
 #include "common/base/limits.h"
+#include "master/core/drain.h"
 #include "master/core/frameworks.h"
 #include "master/core/operator.h"
 #include "master/core/out.h"
@@ -64,7 +65,7 @@ static void find_agents(struct pf_master *m, struct find *f)
                 &(struct Match__args){.kind = EntityKind_AGENT,
                                       .id = pf_str(a->id),
                                       .name = pf_str(a->hostname),
-                                      .state = pf_str(pf_sm_name(&a->sm))});
+                                      .state = pf_str(pf_m_agent_word(a))});
         }
     }
 }

@@ -7,6 +7,7 @@
 #include "common/base/limits.h"
 #include "master/core/agents.h"
 #include "master/core/demand.h"
+#include "master/core/drain.h"
 #include "master/core/frameworks_internal.h"
 #include "master/core/offers.h"
 #include "master/core/out.h"
@@ -123,6 +124,8 @@ struct m_framework *pf_m_framework_learn(struct pf_master *m, struct pf_str id,
 
 void pf_m_framework_link_down(struct pf_master *m, struct m_framework *f)
 {
+    struct m_link *l;
+
     PF_ASSERT(f->peer != NULL);
     f->peer->framework = NULL;
     f->peer = NULL;
@@ -135,6 +138,10 @@ void pf_m_framework_link_down(struct pf_master *m, struct m_framework *f)
         pf_m_framework_remove(m, f, "disconnected", NULL);
     } else {
         wait_for_scheduler(m, f, 0);
+        LIST_FOREACH(l, &f->links, of_framework)
+        {
+            pf_m_drain_touch(m, l->agent); /* nobody is left to take the ends of its tasks */
+        }
         pf_m_framework_maybe_done(m, f);
     }
 }

@@ -8,6 +8,7 @@
 #include "common/base/limits.h"
 #include "master/core/agents.h"
 #include "master/core/demand.h"
+#include "master/core/drain.h"
 #include "master/core/frameworks.h"
 #include "master/core/masters.h"
 #include "master/core/offers.h"
@@ -54,6 +55,7 @@ struct pf_master *pf_master_create(const struct pf_master_options *options)
     TAILQ_INIT(&m->with_fresh);
     TAILQ_INIT(&m->unsettled);
     TAILQ_INIT(&m->masters);
+    TAILQ_INIT(&m->drains);
     pf_m_seen_init(m);
     pf_m_removals_init(m);
     return m;
@@ -232,6 +234,7 @@ static const struct {
     {Body_AgentUpdate, KIND(AGENT), true, false, pf_m_on_agent_update},
     {Body_AgentRegister, KIND(AGENT), true, false, pf_m_on_agent_register},
     {Body_AgentTasks, KIND(AGENT), true, false, pf_m_on_agent_tasks},
+    {Body_AgentUnregister, KIND(AGENT), true, false, pf_m_on_agent_unregister},
     {Body_Scheduler_Call, KIND(SCHEDULER), false, false, on_scheduler_call},
     {Body_Master_Call, KIND(OPERATOR) | KIND(SCHEDULER) | KIND(AGENT) | KIND(MASTER), false, true,
      pf_m_on_master_call},
@@ -398,6 +401,7 @@ void pf_master_step(struct pf_master *m, const struct pf_master_event *ev, struc
     case PF_MASTER_MESSAGE: on_message(m, ev->peer, ev->message); break;
     case PF_MASTER_DEADLINE: on_deadline(m); break;
     }
+    pf_m_drains_settle(m);
     if (m->allocates_now) {
         m->allocates_now = false;
         pf_m_allocate(m);

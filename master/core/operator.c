@@ -3,6 +3,7 @@
 #include "master/core/operator.h"
 
 #include <string.h>
+#include "master/core/drain.h"
 #include "master/core/frameworks.h"
 #include "master/core/masters.h"
 #include "master/core/out.h"
@@ -86,8 +87,7 @@ static struct m_framework *touchable(struct pf_master *m, const struct m_call *c
     return f;
 }
 
-/* The member that a call is about; Mesos's words for a call without it. */
-static bool has_member(struct pf_master *m, const struct m_call *c, bool has, const char *name)
+bool pf_m_call_has(struct pf_master *m, const struct m_call *c, bool has, const char *name)
 {
     if (!has) {
         pf_m_reply(m, c->peer, c->request_id, ReplyCode_BAD_REQUEST,
@@ -100,7 +100,7 @@ static void on_teardown(struct pf_master *m, const struct m_call *c)
 {
     struct Master_Call_Teardown x = Master_Call_teardown(c->call);
 
-    if (!has_member(m, c, Master_Call__has_teardown(c->call), "teardown")) {
+    if (!pf_m_call_has(m, c, Master_Call__has_teardown(c->call), "teardown")) {
         return;
     }
     struct m_framework *f =
@@ -113,7 +113,7 @@ static void on_teardown(struct pf_master *m, const struct m_call *c)
 
 static void on_kill_task(struct pf_master *m, const struct m_call *c)
 {
-    if (!has_member(m, c, Master_Call__has_kill_task(c->call), "kill_task")) {
+    if (!pf_m_call_has(m, c, Master_Call__has_kill_task(c->call), "kill_task")) {
         return;
     }
     struct Master_Call_KillTask x = Master_Call_kill_task(c->call);
@@ -190,6 +190,11 @@ static const struct {
     {Master_Call_Type_GET_MASTERS, true, pf_m_on_get_masters},
     {Master_Call_Type_GET_REGISTRY, true, pf_m_on_get_registry},
     {Master_Call_Type_STEP_DOWN, false, pf_m_on_step_down},
+    {Master_Call_Type_MARK_AGENT_GONE, false, pf_m_on_mark_agent_gone},
+    {Master_Call_Type_DRAIN_AGENT, false, pf_m_on_drain_agent},
+    {Master_Call_Type_DEACTIVATE_AGENT, false, pf_m_on_deactivate_agent},
+    {Master_Call_Type_REACTIVATE_AGENT, false, pf_m_on_reactivate_agent},
+    {Master_Call_Type_LEAVE_AGENT, false, pf_m_on_leave_agent},
     {Master_Call_Type_TEARDOWN, false, on_teardown},
     {Master_Call_Type_KILL_TASK, false, on_kill_task},
     {Master_Call_Type_WHY, false, pf_m_on_why},

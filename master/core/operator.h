@@ -12,6 +12,8 @@ struct m_call {
     struct Master_Call call;
 };
 
+/* Has the call its part? Else it is answered so, in Mesos's words. */
+bool pf_m_call_has(struct pf_master *m, const struct m_call *c, bool has, const char *name);
 void pf_m_on_master_call(struct pf_master *m, struct m_peer *p, struct Envelope e);
 /* Sends the response; `args->type` and the part are set, the part was put into m->b. */
 void pf_m_respond(struct pf_master *m, const struct m_call *c,

@@ -4,6 +4,7 @@
 #include "common/base/limits.h"
 #include "master/core/convert.h"
 #include "master/core/demand.h"
+#include "master/core/drain.h"
 #include "master/core/offers.h"
 #include "master/core/operator.h"
 #include "master/core/out.h"
@@ -76,7 +77,9 @@ static enum AgentState agent_state(const struct m_agent *a)
     case M_AGENT_DISCONNECTED: return AgentState_DISCONNECTED;
     case M_AGENT_REGISTERED: return AgentState_REGISTERED;
     case M_AGENT_UNREACHABLE: return AgentState_UNREACHABLE;
+    case M_AGENT_GONE: return AgentState_GONE;
     case M_AGENT_INVALID:
+    case M_AGENT_LEFT:
     case M_AGENT_COUNT: break;
     }
     return AgentState_UNKNOWN;
@@ -104,7 +107,9 @@ static struct pf_ref agent_put(struct pf_master *m, const struct m_agent *a)
 {
     struct AgentInfo info = AgentInfo__from_bytes(m_blob_bytes(&a->info));
     struct Master_Response_GetAgents_Agent__args args = {
-        .active = PF_OPT(m_agent_is_registered(a)),
+        .active = PF_OPT(pf_m_agent_is_offered(a)),
+        .deactivated = PF_OPT(a->is_deactivated),
+        .leaving = a->is_leaving,
         .version = pf_str(a->version),
         .address = pf_str(a->address),
         .http_address = pf_str(a->http_address),
@@ -116,7 +121,7 @@ static struct pf_ref agent_put(struct pf_master *m, const struct m_agent *a)
     if (a->pid > 0) {
         args.pid = pf_arena_printf(pf_m_arena(m), "%lld", (long long)a->pid);
     }
-    if (!m_agent_is_registered(a)) {
+    if (!pf_m_agent_is_offered(a)) {
         struct pf_buf text = {0};
 
         pf_m_agent_text(m, a, &text);
@@ -126,10 +131,23 @@ static struct pf_ref agent_put(struct pf_master *m, const struct m_agent *a)
     if (a->al) {
         agent_amounts(m, a, &args);
     }
+    if (a->drain.is_on) {
+        args.drain_info = DrainInfo__put(
+            m->b, &(struct DrainInfo__args){
+                      .state = PF_OPT(a->drain.is_done ? DrainState_DRAINED : DrainState_DRAINING),
+                      .config = pf_m_drain_put(m->b, a)});
+        args.estimated_drain_start_time = time_put(m->b, a->drain.started_ms);
+    }
     args.registered_time = time_put(m->b, a->registered_ms);
     args.reregistered_time = time_put(m->b, a->reregistered_ms);
     args.agent_info = AgentInfo__copy(m->b, info);
     return Master_Response_GetAgents_Agent__put(m->b, &args);
+}
+
+/* Gone ones only for who asks for them. */
+static bool is_listed(const struct m_agent *a, struct pf_str only)
+{
+    return only.len > 0 ? pf_str_is(only, a->id) : a->sm.state != M_AGENT_GONE;
 }
 
 /* Those that are known in this epoch first, then those only known from rows ("1." before the
@@ -139,6 +157,7 @@ void pf_m_on_get_agents(struct pf_master *m, const struct m_call *c)
     uint64_t after[2];
     struct pf_order_cursor at = {0};
     struct page p = page_begin(m, c), recovered = {0};
+    struct pf_str only = Master_Call_agent_id(c->call);
     struct Master_Response_GetAgents__args args = {0};
     struct Master_Response__args response = {.type = PF_OPT(Master_Response_Type_GET_AGENTS)};
 
@@ -151,7 +170,7 @@ void pf_m_on_get_agents(struct pf_master *m, const struct m_call *c)
         struct pf_order_cursor before = at;
 
         while (!p.next.at && (a = pf_order_next(&m->agent_order, &at)) != NULL) {
-            if ((a->sm.state == M_AGENT_RECOVERED) != (phase == 1)) {
+            if ((a->sm.state == M_AGENT_RECOVERED) != (phase == 1) || !is_listed(a, only)) {
                 before = at;
                 continue;
             }

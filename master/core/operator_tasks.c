@@ -22,6 +22,11 @@ struct walk {
 static bool is_wanted(const struct walk *w, const struct m_task *t)
 {
     uint32_t n = Master_Call_states__len(w->call->call);
+    struct pf_str agent_id = Master_Call_agent_id(w->call->call);
+
+    if (agent_id.len > 0 && !pf_str_is(agent_id, t->agent->id)) {
+        return false;
+    }
 
     if ((w->phase == PHASE_LIVE || w->phase == PHASE_UNREACHABLE) &&
         (t->sm.state == M_TASK_UNREACHABLE) != (w->phase == PHASE_UNREACHABLE)) {

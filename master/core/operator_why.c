@@ -2,6 +2,7 @@
 /* WHY: one sentence on the state of a thing, and for what waits, the reasons. */
 #include "master/core/agents.h"
 #include "master/core/demand.h"
+#include "master/core/drain.h"
 #include "master/core/frameworks.h"
 #include "master/core/offers.h"
 #include "master/core/operator.h"
@@ -155,6 +156,8 @@ static bool try_agent(struct pf_master *m, const struct m_call *c, struct pf_str
         return false;
     }
     if (m_agent_is_registered(a)) {
+        pf_m_drain_text(a, &text);
+        pf_buf_add_cstr(&text, text.len > 0 ? "; " : "");
         pf_buf_printf(&text, "%u task%s; free ", a->n_tasks, a->n_tasks == 1 ? "" : "s");
         pf_res_format(pf_al_agent_free(a->al), &text);
         if (pf_res_is_empty(pf_al_agent_free(a->al))) {
@@ -166,9 +169,9 @@ static bool try_agent(struct pf_master *m, const struct m_call *c, struct pf_str
     answer(m, c,
            &(struct answer){.kind = EntityKind_AGENT,
                             .id = pf_str(a->id),
-                            .state = pf_sm_name(&a->sm),
+                            .state = pf_m_agent_word(a),
                             .text = pf_str(pf_buf_cstr(&text)),
-                            .since_ms = a->seen_ms});
+                            .since_ms = a->gone_ms > 0 ? a->gone_ms : a->seen_ms});
     pf_buf_fini(&text);
     return true;
 }

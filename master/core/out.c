@@ -242,7 +242,59 @@ void pf_m_send_status(struct pf_master *m, struct m_framework *f, const struct m
 
 /* --- to agents --- */
 
-void pf_m_send_kill(struct pf_master *m, const struct m_task *t)
+/* How long the task has between the first signal and SIGKILL, unless a kill says otherwise. */
+static int64_t own_grace_ms(const struct m_task *t)
+{
+    struct Task x = Task__from_bytes(m_blob_bytes(&t->summary));
+    struct DurationInfo d = KillPolicy_grace_period(Task_kill_policy(x));
+
+    if (DurationInfo__has_nanoseconds(d)) {
+        return DurationInfo_nanoseconds(d) / 1000000;
+    }
+    return Task_grace_ms(x) > 0 ? Task_grace_ms(x) : PF_KILL_GRACE_MS;
+}
+
+void pf_m_note_kill(struct pf_master *m, struct m_task *t, const int64_t *grace_ms, bool is_most)
+{
+    int64_t ms = own_grace_ms(t);
+
+    if (grace_ms && (!is_most || *grace_ms < ms)) {
+        ms = *grace_ms;
+    }
+    if (t->kill_deadline_ms == 0 || m->wall_ms + ms < t->kill_deadline_ms) {
+        t->kill_deadline_ms = m->wall_ms + ms;
+    }
+}
+
+void pf_m_send_drain_kill(struct pf_master *m, struct m_task *t)
+{
+    struct pf_fb_builder *b = pf_m_builder(m);
+    const struct m_drain *d = &t->agent->drain;
+    struct AgentKill__args args = {.framework_id = pf_str(t->framework->id),
+                                   .task_id = {t->id, t->id_len},
+                                   .launch_uuid = {t->launch.b, sizeof t->launch.b},
+                                   .reason = PF_OPT(TaskStatus_Reason_REASON_AGENT_DRAINING)};
+
+    if (d->has_grace) {
+        args.grace_ms = (struct pf_opt_i64)PF_OPT(d->grace_ms);
+    }
+    pf_m_note_kill(m, t, d->has_grace ? &d->grace_ms : NULL, true);
+    pf_m_send(m, t->agent->peer, Body_AgentKill, AgentKill__put(b, &args));
+}
+
+void pf_m_send_leave(struct pf_master *m, struct m_peer *p, bool is_gone, const int64_t *grace_ms,
+                     struct pf_str text)
+{
+    struct pf_fb_builder *b = pf_m_builder(m);
+    struct AgentLeave__args args = {.text = text, .is_gone = is_gone};
+
+    if (grace_ms) {
+        args.grace_max_ms = (struct pf_opt_i64)PF_OPT(*grace_ms);
+    }
+    pf_m_send(m, p, Body_AgentLeave, AgentLeave__put(b, &args));
+}
+
+void pf_m_send_kill(struct pf_master *m, struct m_task *t)
 {
     struct pf_fb_builder *b = pf_m_builder(m);
     struct AgentKill__args args = {.framework_id = pf_str(t->framework->id),
@@ -255,6 +307,7 @@ void pf_m_send_kill(struct pf_master *m, const struct m_task *t)
     if (t->has_kill_signal) {
         args.signal = (struct pf_opt_i32)PF_OPT(t->kill_signal);
     }
+    pf_m_note_kill(m, t, t->has_kill_grace ? &t->kill_grace_ms : NULL, false);
     pf_m_send(m, t->agent->peer, Body_AgentKill, AgentKill__put(b, &args));
 }
 

@@ -43,7 +43,13 @@ struct m_status {
 void pf_m_send_status(struct pf_master *m, struct m_framework *f, const struct m_status *s);
 
 /* Commands to agents. */
-void pf_m_send_kill(struct pf_master *m, const struct m_task *t);
+void pf_m_send_kill(struct pf_master *m, struct m_task *t);
+/* Because its agent is drained: its own grace, at most the drain's. */
+void pf_m_send_drain_kill(struct pf_master *m, struct m_task *t);
+/* A kill is sent (`is_most`: the task's own grace may be shorter): when will it be over? */
+void pf_m_note_kill(struct pf_master *m, struct m_task *t, const int64_t *grace_ms, bool is_most);
+void pf_m_send_leave(struct pf_master *m, struct m_peer *p, bool is_gone, const int64_t *grace_ms,
+                     struct pf_str text);
 void pf_m_send_teardown(struct pf_master *m, struct m_agent *a, struct pf_str framework_id);
 void pf_m_send_acknowledge(struct pf_master *m, struct m_agent *a, struct pf_str framework_id,
                            struct pf_str task_id, struct pf_bytes uuid);

@@ -95,6 +95,8 @@ static void cause_text(const struct pf_master *m, const struct m_demand *d,
     case PF_AL_HELD: held_text(m, cause, has_ages, out); return;
     case PF_AL_FILTERED: pf_buf_add_cstr(out, "declined a moment ago"); return;
     case PF_AL_CLOSED: pf_buf_add_cstr(out, "not connected"); return;
+    case PF_AL_DEACTIVATED: pf_buf_add_cstr(out, "deactivated"); return;
+    case PF_AL_DRAINING: pf_buf_add_cstr(out, "draining"); return;
     case PF_AL_FAIR_SHARE: pf_buf_add_cstr(out, "others come first"); return;
     case PF_AL_NONE: break;
     }

@@ -53,6 +53,9 @@ static void reconcile_one(struct pf_master *m, struct m_framework *f, struct pf_
     if (a && a->sm.state == M_AGENT_UNREACHABLE) {
         tell_unknown(m, f, task_id, agent_id, TaskState_TASK_UNREACHABLE, a->unreachable_ms,
                      PF_STR("Reconciliation: Task is unreachable"));
+    } else if (a && a->sm.state == M_AGENT_GONE) {
+        tell_unknown(m, f, task_id, agent_id, TaskState_TASK_GONE_BY_OPERATOR, 0,
+                     PF_STR("Reconciliation: Task is gone with its agent"));
     } else if (a) {
         tell_unknown(m, f, task_id, agent_id, TaskState_TASK_GONE, 0,
                      PF_STR("Reconciliation: Task is unknown to the agent"));

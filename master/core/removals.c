@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/limits.h"
+#include "master/core/drain.h"
 #include "master/core/masters.h"
 #include "master/core/out.h"
 
@@ -109,12 +110,20 @@ struct pf_str pf_m_trouble(struct pf_master *m)
 
 void pf_m_agent_text(const struct pf_master *m, const struct m_agent *a, struct pf_buf *out)
 {
+    if (a->sm.state == M_AGENT_GONE) {
+        pf_buf_add_cstr(out, "an operator marked it gone");
+        return;
+    }
     if (a->sm.state == M_AGENT_UNREACHABLE) {
         pf_buf_add_cstr(out, "its link broke and it did not come back in time");
         return;
     }
     if (a->sm.state == M_AGENT_REGISTERING) {
         pf_buf_add_cstr(out, "it is telling its tasks");
+        return;
+    }
+    if (m_agent_is_registered(a)) {
+        pf_m_drain_text(a, out);
         return;
     }
     if (a->sm.state == M_AGENT_RECOVERED) {

@@ -68,7 +68,24 @@ enum m_agent_state { /* order of pf_m_agent_table */
                      M_AGENT_REGISTERED,
                      M_AGENT_DISCONNECTED, /* link broken a moment ago */
                      M_AGENT_UNREACHABLE,
+                     M_AGENT_GONE, /* for good: an operator said so */
+                     M_AGENT_LEFT, /* for good: forgotten but for the history of its tasks */
                      M_AGENT_COUNT
+};
+
+/* What an operator wants of it; in its row. */
+struct m_drain {
+    bool is_on, is_done, marks_gone, has_grace;
+    int64_t grace_ms;   /* the most that a task gets */
+    int64_t started_ms; /* wall */
+};
+
+/* A launch that an agent told of and that may not be: killed as soon as it is registered. */
+struct m_doomed {
+    char *framework_id, *task_id;
+    struct pf_uuid launch;
+    bool has_own_grace; /* else none */
+    STAILQ_ENTRY(m_doomed) link;
 };
 
 struct m_agent {
@@ -94,6 +111,14 @@ struct m_agent {
     TAILQ_ENTRY(m_agent) of_doubt;
     bool needs_list;   /* it may not have heard a command that its list would show undone */
     bool is_returning; /* it registers and was unreachable */
+    bool is_deactivated, is_leaving;
+    struct m_drain drain;
+    bool is_drain_due; /* in m->drains */
+    TAILQ_ENTRY(m_agent) of_drains;
+    STAILQ_HEAD(, m_doomed) doomed;
+    uint32_t n_known; /* tasks that point to it, those in the history too */
+    int64_t gone_ms;  /* wall */
+    LIST_ENTRY(m_agent) of_left;
     int64_t admitted_ms, registered_ms, reregistered_ms, seen_ms, unreachable_ms; /* wall */
     struct pf_heap_node deadline;
     struct m_tasks tasks;
@@ -190,6 +215,8 @@ struct m_task {
     int64_t kill_grace_ms;
     int64_t created_ms, started_ms, finished_ms; /* wall */
     int64_t unreachable_ms;
+    int64_t kill_deadline_ms; /* wall; when SIGKILL comes at the latest, 0: it is not killed */
+    bool is_given_up;         /* ended here, whatever its agent says of it */
     struct m_blob status;  /* the last TaskStatus */
     struct m_blob summary; /* Task: what does not change */
     uint64_t change;       /* of the framework's sequence */
@@ -260,6 +287,8 @@ struct pf_master {
     struct m_stamps update_stamps, acknowledge_stamps;
     struct m_seen seen;
     struct m_removals removals;
+    struct m_agents drains;    /* draining ones of which something changed in this step */
+    LIST_HEAD(, m_agent) left; /* agents that are in no other list */
     uint32_t n_awaited; /* agents that may hold tasks which this core does not know of */
     uint32_t n_waits, n_waiting_demands;
     struct m_demands unsettled;
@@ -278,7 +307,7 @@ static inline bool m_agent_is_registered(const struct m_agent *a)
 /* Admitted, and its tasks are not known since the takeover? */
 static inline bool m_agent_is_awaited(const struct m_agent *a)
 {
-    return !a->is_learnt && a->sm.state != M_AGENT_UNREACHABLE;
+    return !a->is_learnt && a->sm.state != M_AGENT_UNREACHABLE && a->sm.state != M_AGENT_GONE;
 }
 
 static inline bool m_framework_is_active(const struct m_framework *f)

@@ -83,6 +83,9 @@ struct pf_bytes pf_m_summary_of_launch(struct pf_master *m, const struct m_frame
     if (TaskInfo__has_health_check(info)) {
         args.health_check = HealthCheck__copy(b, TaskInfo_health_check(info));
     }
+    if (TaskInfo__has_partition_policy(info)) {
+        args.partition_policy = PartitionPolicy__copy(b, TaskInfo_partition_policy(info));
+    }
     if (TaskInfo__has_kill_policy(info)) {
         args.kill_policy = KillPolicy__copy(b, TaskInfo_kill_policy(info));
     }
@@ -108,6 +111,9 @@ static void copy_summary(struct pf_fb_builder *b, struct Task x, struct Task__ar
     }
     if (Task__has_health_check(x)) {
         args->health_check = HealthCheck__copy(b, Task_health_check(x));
+    }
+    if (Task__has_partition_policy(x)) {
+        args->partition_policy = PartitionPolicy__copy(b, Task_partition_policy(x));
     }
     if (Task__has_kill_policy(x)) {
         args->kill_policy = KillPolicy__copy(b, Task_kill_policy(x));
@@ -138,6 +144,7 @@ struct pf_ref pf_m_task_put(struct pf_master *m, struct pf_fb_builder *b, const 
         .finished_ms = t->finished_ms,
         .launch_uuid = {t->launch.b, sizeof t->launch.b},
         .agent_address = pf_str(t->agent->address),
+        .kill_deadline_ms = t->is_ended ? 0 : t->kill_deadline_ms,
     };
     struct pf_ref status;
 

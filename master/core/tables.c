@@ -7,14 +7,20 @@
 static const struct pf_sm_state agent_states[M_AGENT_COUNT] = {
     [M_AGENT_INVALID] = {"invalid", 0, 0},
     [M_AGENT_RECOVERED] = {"recovered", PF_SM_INITIAL,
-                           BIT(M_AGENT_REGISTERING) | BIT(M_AGENT_UNREACHABLE)},
+                           BIT(M_AGENT_REGISTERING) | BIT(M_AGENT_UNREACHABLE) | BIT(M_AGENT_GONE)},
     [M_AGENT_REGISTERING] = {"registering", PF_SM_INITIAL,
-                             BIT(M_AGENT_REGISTERED) | BIT(M_AGENT_DISCONNECTED)},
-    [M_AGENT_REGISTERED] = {"registered", 0, BIT(M_AGENT_DISCONNECTED)},
+                             BIT(M_AGENT_REGISTERED) | BIT(M_AGENT_DISCONNECTED) |
+                                 BIT(M_AGENT_GONE)},
+    [M_AGENT_REGISTERED] = {"registered", 0,
+                            BIT(M_AGENT_DISCONNECTED) | BIT(M_AGENT_GONE) | BIT(M_AGENT_LEFT)},
     [M_AGENT_DISCONNECTED] = {"disconnected", 0,
-                              BIT(M_AGENT_REGISTERING) | BIT(M_AGENT_UNREACHABLE)},
+                              BIT(M_AGENT_REGISTERING) | BIT(M_AGENT_UNREACHABLE) |
+                                  BIT(M_AGENT_GONE)},
     [M_AGENT_UNREACHABLE] = {"unreachable", PF_SM_INITIAL,
-                             BIT(M_AGENT_REGISTERING) | BIT(M_AGENT_RECOVERED)},
+                             BIT(M_AGENT_REGISTERING) | BIT(M_AGENT_RECOVERED) |
+                                 BIT(M_AGENT_GONE)},
+    [M_AGENT_GONE] = {"gone", PF_SM_INITIAL | PF_SM_FINAL, 0},
+    [M_AGENT_LEFT] = {"left", PF_SM_FINAL, 0},
 };
 
 static const struct pf_sm_state framework_states[M_FRAMEWORK_COUNT] = {

@@ -7,6 +7,7 @@
 #include "common/base/limits.h"
 #include "master/core/agents.h"
 #include "master/core/convert.h"
+#include "master/core/drain.h"
 #include "master/core/frameworks_internal.h"
 #include "master/core/out.h"
 
@@ -82,6 +83,7 @@ static struct m_task *task_new(struct pf_master *m, struct m_framework *f, struc
     pf_sm_init(&t->sm, &pf_m_task_table, machine_state(state), t->id, why, &m->o.tracer);
     t->is_ended = pf_m_state_is_terminal(state);
     a->n_tasks += !t->is_ended;
+    a->n_known++;
     m->stats.n_tasks++;
     (void)pf_m_link_need(a, f);
     pf_m_framework_wake(m, f);
@@ -191,18 +193,35 @@ static int relearn(struct pf_master *m, struct m_task *t, struct Task x, struct 
     return rc;
 }
 
-/* The id is taken by another launch: this one is ended under its own uuid. */
-static void kill_twin(struct pf_master *m, struct m_agent *a, struct Task x)
+/* Was this very launch ended for good while its agent could not be reached? A leader before this
+ * one may have done so: then its framework is told once more. */
+static bool was_replaced(struct pf_master *m, struct m_agent *a, struct m_framework *f,
+                         struct Task x)
 {
-    struct pf_fb_builder *b = pf_m_builder(m);
+    struct pf_bytes launch = Task_launch_uuid(x);
+    struct pf_str id = TaskID_value(Task_task_id(x));
+    enum TaskState state = f->is_partition_aware ? TaskState_TASK_GONE : TaskState_TASK_LOST;
+    const struct m_task *t;
 
-    a->needs_list = true; /* it may not hear of this */
-    pf_m_send(m, a->peer, Body_AgentKill,
-              AgentKill__put(b, &(struct AgentKill__args){
-                                    .framework_id = FrameworkID_value(Task_framework_id(x)),
-                                    .task_id = TaskID_value(Task_task_id(x)),
-                                    .launch_uuid = Task_launch_uuid(x),
-                                    .grace_ms = PF_OPT(0)}));
+    if (PartitionPolicy_action(Task_partition_policy(x)) != PartitionAction_REPLACE) {
+        return false;
+    }
+    t = pf_m_task_find(f, id);
+    if (t && t->is_history && t->is_given_up && memcmp(t->launch.b, launch.at, launch.len) == 0) {
+        return true;
+    }
+    if (!a->is_returning || pf_m_state_is_terminal(Task_state(x))) {
+        return false;
+    }
+    pf_m_send_status(m, f,
+                     &(struct m_status){.task_id = id,
+                                        .agent_id = pf_str(a->id),
+                                        .state = state,
+                                        .has_reason = true,
+                                        .reason = TaskStatus_Reason_REASON_AGENT_REMOVED,
+                                        .message = PF_STR("The agent was unreachable, and the "
+                                                          "task is replaced")});
+    return true;
 }
 
 int pf_m_task_learn(struct pf_master *m, struct m_agent *a, struct Task x, struct pf_err *err)
@@ -225,7 +244,11 @@ int pf_m_task_learn(struct pf_master *m, struct m_agent *a, struct Task x, struc
         if (t->agent == a && memcmp(t->launch.b, launch.at, launch.len) == 0) {
             return relearn(m, t, x, err);
         }
-        kill_twin(m, a, x);
+        pf_m_doom(a, x, false); /* the id is taken by another launch */
+        return 0;
+    }
+    if (was_replaced(m, a, f, x)) {
+        pf_m_doom(a, x, true);
         return 0;
     }
     if (f->tasks.len >= PF_FRAMEWORK_TASKS_MAX) {
@@ -279,6 +302,7 @@ void pf_m_task_changed(struct pf_master *m, struct m_task *t)
 {
     struct m_framework *f = t->framework;
 
+    pf_m_drain_touch(m, t->agent);
     t->change = ++f->sequence;
     if (TAILQ_NEXT(t, by_change)) {
         TAILQ_REMOVE(&f->changes, t, by_change);
@@ -323,6 +347,14 @@ void pf_m_task_unreachable(struct pf_master *m, struct m_task *t)
     if (t->is_ended) {
         return;
     }
+    if (m_task_policy(t) == PartitionAction_REPLACE) {
+        pf_m_task_give_up(m, t,
+                          &(struct m_loss){.aware = TaskState_TASK_GONE,
+                                           .reason = TaskStatus_Reason_REASON_AGENT_REMOVED,
+                                           .why = "replaced",
+                                           .message = "is unreachable, and the task is replaced"});
+        return;
+    }
     free_resources(m, t);
     t->agent->n_tasks--;
     pf_sm_move(&t->sm, M_TASK_UNREACHABLE, t->id, "agent_unreachable", &m->o.tracer);
@@ -341,6 +373,33 @@ void pf_m_task_unreachable(struct pf_master *m, struct m_task *t)
                            .unreachable_ms = t->unreachable_ms,
                            .message = pf_arena_printf(pf_m_arena(m), "Agent %s is unreachable",
                                                       t->agent->hostname)});
+}
+
+void pf_m_task_give_up(struct pf_master *m, struct m_task *t, const struct m_loss *loss)
+{
+    struct m_framework *f = t->framework;
+    bool is_told = t->sm.state == M_TASK_UNREACHABLE && !f->is_partition_aware;
+    enum TaskState state = f->is_partition_aware ? loss->aware : TaskState_TASK_LOST;
+
+    if (!t->is_ended) {
+        t->is_given_up = true;
+        pf_m_task_set_state(m, t, state, loss->why);
+        t->update_state = state;
+        t->is_pending = false;
+        if (!is_told) {
+            pf_m_send_status(
+                m, f,
+                &(struct m_status){.task_id = m_task_id(t),
+                                   .agent_id = pf_str(t->agent->id),
+                                   .state = state,
+                                   .has_reason = true,
+                                   .reason = loss->reason,
+                                   .message = pf_arena_printf(pf_m_arena(m), "Agent %s %s",
+                                                              t->agent->hostname, loss->message)});
+        }
+    }
+    pf_m_task_to_history(m, t);
+    pf_m_framework_maybe_done(m, f);
 }
 
 void pf_m_task_drop(struct pf_master *m, struct m_task *t)
@@ -377,6 +436,7 @@ void pf_m_task_to_history(struct pf_master *m, struct m_task *t)
 
 void pf_m_task_free(struct m_task *t)
 {
+    pf_m_agent_unknown(t->agent);
     pf_res_fini(&t->resources);
     pf_m_blob_fini(&t->status);
     pf_m_blob_fini(&t->summary);

@@ -24,6 +24,15 @@ void pf_m_task_missing(struct pf_master *m, struct m_task *t);
 /* Its agent is unreachable: tells the framework and frees the resources; it may come back. */
 void pf_m_task_unreachable(struct pf_master *m, struct m_task *t);
 
+/* Its agent is lost: the task ends here, whatever comes of it there. An ended one, acknowledged or
+ * not, becomes history. */
+struct m_loss {
+    enum TaskState aware; /* for PARTITION_AWARE frameworks; others hear LOST */
+    enum TaskStatus_Reason reason;
+    const char *why, *message; /* of the trace; behind "Agent NAME " */
+};
+void pf_m_task_give_up(struct pf_master *m, struct m_task *t, const struct m_loss *loss);
+
 /* Moves to `state` where that may follow; frees the resources of an ended task. */
 void pf_m_task_set_state(struct pf_master *m, struct m_task *t, enum TaskState state,
                          const char *why);
@@ -40,6 +49,13 @@ void pf_m_task_kill(struct pf_master *m, struct m_task *t, const int64_t *grace_
 static inline struct pf_str m_task_id(const struct m_task *t)
 {
     return (struct pf_str){t->id, t->id_len};
+}
+
+/* What was chosen at its launch for the time when its agent cannot be reached. */
+static inline enum PartitionAction m_task_policy(const struct m_task *t)
+{
+    return PartitionPolicy_action(
+        Task_partition_policy(Task__from_bytes(m_blob_bytes(&t->summary))));
 }
 
 /* summary.c: the Task of a launch, without what changes; in the turn's memory. */

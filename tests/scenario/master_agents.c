@@ -216,8 +216,8 @@ static void test_twin_is_killed(void **state)
         "'agent_id':{'value':'" MW_A2 "'},'state':'TASK_RUNNING','resources':[%s],"
         "'launch_uuid':'%s'}],'last':true}}",
         f, f, mw_res(w, "cpus:1"), other);
+    mw_expect(w, AGENT2, "AgentRegistered", NULL); /* before that it obeys no kill */
     mw_expect(w, AGENT2, "AgentKill", other, "'grace_ms':0", NULL);
-    mw_expect(w, AGENT2, "AgentRegistered", NULL);
     mw_drop(w, FW);
     mw_send(w, AGENT2,
             "'body':{'AgentUpdate':{'framework_id':'%s','status':{'task_id':{'value':'t1'},'state':"

@@ -37,11 +37,13 @@ static void check_table(const struct pf_sm_table *table, const char *const *expe
 static void test_agent_table(void **state)
 {
     static const char *const expected[] = {
-        [M_AGENT_RECOVERED] = " registering unreachable ",
-        [M_AGENT_REGISTERING] = " registered disconnected ",
-        [M_AGENT_REGISTERED] = " disconnected ",
-        [M_AGENT_DISCONNECTED] = " registering unreachable ",
-        [M_AGENT_UNREACHABLE] = " registering recovered ",
+        [M_AGENT_RECOVERED] = " registering unreachable gone ",
+        [M_AGENT_REGISTERING] = " registered disconnected gone ",
+        [M_AGENT_REGISTERED] = " disconnected gone left ",
+        [M_AGENT_DISCONNECTED] = " registering unreachable gone ",
+        [M_AGENT_UNREACHABLE] = " registering recovered gone ",
+        [M_AGENT_GONE] = " ",
+        [M_AGENT_LEFT] = " ",
     };
     (void)state;
     check_table(&pf_m_agent_table, expected);
