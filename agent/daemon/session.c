@@ -85,11 +85,9 @@ static void send_ended(struct session *x)
     struct SessionEnded__args args = {.session = id_bytes(x), .text = pf_str(x->text)};
 
     if (x->wait_status >= 0 && WIFEXITED(x->wait_status)) {
-        int status = WEXITSTATUS(x->wait_status);
-        args.exit_status = PF_OPT(status);
+        args.exit_status = (struct pf_opt_i32){true, WEXITSTATUS(x->wait_status)};
     } else if (x->wait_status >= 0 && WIFSIGNALED(x->wait_status)) {
-        int signo = WTERMSIG(x->wait_status);
-        args.signal = PF_OPT(signo);
+        args.signal = (struct pf_opt_i32){true, WTERMSIG(x->wait_status)};
     }
     pf_fb_builder_reset(b);
     send_body(x, Body_SessionEnded, SessionEnded__put(b, &args));
