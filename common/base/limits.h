@@ -88,6 +88,7 @@
 #define PF_UNPACK_FREE_BYTES    (UINT64_C(1) << 30) /* so much may be in any archive then */
 
 /* executors */
+#define PF_URIS_MAX             256         /* of one command */
 #define PF_EXECUTOR_MESSAGE_MAX_BYTES (512u << 10) /* a framework message, either way */
 #define PF_STATUS_MAX_BYTES     (256u << 10) /* message and data of one update of an executor */
 

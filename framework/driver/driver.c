@@ -152,6 +152,14 @@ static void driver_on_event(struct pf_driver *d, struct pf_msg envelope, struct 
         struct Scheduler_Event_DemandStatus s = Scheduler_Event_demand_status(e);
 
         driver_act(t, PF_DRIVER_DEMAND_STATUS, &s, sizeof s);
+    } else if (Scheduler_Event_type(e) == Scheduler_Event_Type_MESSAGE) {
+        struct Scheduler_Event_Message m = Scheduler_Event_message(e);
+
+        driver_act(t, PF_DRIVER_TOLD, &m, sizeof m);
+    } else if (Scheduler_Event_type(e) == Scheduler_Event_Type_FAILURE) {
+        struct Scheduler_Event_Failure f = Scheduler_Event_failure(e);
+
+        driver_act(t, PF_DRIVER_FAILURE, &f, sizeof f);
     } else if (Scheduler_Event_type(e) != Scheduler_Event_Type_HEARTBEAT) {
         d->stats.bad_messages++; /* of things that we never ask for */
     }
@@ -212,6 +220,10 @@ static bool driver_call(struct pf_driver *d, const struct pf_driver_event *ev, s
         return true;
     case PF_DRIVER_RECONCILE:
         driver_reconcile(d, ev, t);
+        return true;
+    case PF_DRIVER_SEND_MESSAGE:
+    case PF_DRIVER_SHUTDOWN_EXECUTOR:
+        driver_executor_call(d, ev, t);
         return true;
     case PF_DRIVER_START:
     case PF_DRIVER_STOP:
@@ -346,6 +358,7 @@ void pf_driver_check(const struct pf_driver *d)
     PF_ASSERT(tasks_check(d, &d->live, false) == d->tasks.len - d->n_ended);
     PF_ASSERT(d->n_ended <= DRIVER_ENDED_MAX);
     PF_ASSERT(d->n_waiting <= DRIVER_WAITING_MAX);
+    PF_ASSERT(d->waiting_bytes <= DRIVER_WAITING_MAX_BYTES);
     PF_ASSERT(d->n_open_questions <= DRIVER_QUESTIONS_MAX);
     PF_ASSERT((d->leader >= 0) == (d->sm.state == DRIVER_SUBSCRIBING ||
                                    d->sm.state == DRIVER_SUBSCRIBED));

@@ -56,6 +56,8 @@ enum pf_driver_event_type {
     PF_DRIVER_SUPPRESS,
     PF_DRIVER_ACKNOWLEDGE,
     PF_DRIVER_RECONCILE,
+    PF_DRIVER_SEND_MESSAGE,      /* to an executor; at most once */
+    PF_DRIVER_SHUTDOWN_EXECUTOR, /* ends it with its tasks */
 };
 
 struct pf_driver_kill {
@@ -83,6 +85,8 @@ struct pf_driver_event {
             const struct pf_msg *task; /* TaskInfo */
             uint32_t n_tasks;
             int64_t refuse_ms; /* -1: the master's default */
+            bool is_group;     /* all or none of the tasks start, under `executor` */
+            struct pf_msg executor; /* ExecutorInfo */
         } accept;
         struct pf_msg demand; /* Scheduler_Call_Demand; replaces what was demanded before */
         struct pf_driver_kill kill;
@@ -94,6 +98,10 @@ struct pf_driver_event {
             const struct pf_str *task;
             uint32_t n_tasks; /* 0: all of the framework */
         } reconcile;          /* a task not known here is asked about until there is an answer */
+        struct {
+            struct pf_str agent_id, executor_id;
+            struct pf_bytes data; /* SEND_MESSAGE: at most PF_EXECUTOR_MESSAGE_MAX_BYTES */
+        } executor;
     };
 };
 
@@ -106,6 +114,9 @@ enum pf_driver_act {
     PF_DRIVER_RESCINDED,    /* pf_str: id of an offer that was told, used up by nobody */
     PF_DRIVER_UPDATE,       /* pf_driver_update */
     PF_DRIVER_DEMAND_STATUS, /* Scheduler_Event_DemandStatus */
+    PF_DRIVER_TOLD,         /* Scheduler_Event_Message, of an executor */
+    PF_DRIVER_FAILURE,      /* Scheduler_Event_Failure: an executor or (without its id) an agent
+                             * is gone */
     PF_DRIVER_ERROR,        /* pf_err: refused for good; the driver has stopped */
     PF_DRIVER_STOPPED,      /* pf_err (code 0): the last effect after STOP and TEARDOWN */
 };
@@ -158,7 +169,8 @@ bool pf_driver_state_is_final(enum TaskState state);
 struct pf_driver_stats {
     uint64_t n_tasks, n_offers; /* now: live tasks, offers held */
     uint64_t subscriptions, disconnects, connects, updates, duplicates, acks, accepts;
-    uint64_t dropped_tasks, reconciled_tasks, bad_messages;
+    uint64_t dropped_tasks, reconciled_tasks, dropped_messages,
+        bad_messages;
 };
 void pf_driver_stats(const struct pf_driver *d, struct pf_driver_stats *out);
 

@@ -139,22 +139,38 @@ static struct pf_ref put_filters(struct pf_fb_builder *b, int64_t refuse_ms)
         .refuse_seconds = PF_OPT(pf_milli_to_double(refuse_ms))});
 }
 
-void driver_send_accept(struct pf_driver *d, const struct pf_driver_event *ev, struct pf_turn *t)
+/* LAUNCH or LAUNCH_GROUP of all tasks. */
+static struct pf_ref put_operation(struct pf_fb_builder *b, const struct pf_driver_event *ev,
+                                   struct pf_turn *t)
 {
-    struct pf_fb_builder *b = pf_turn_builder(t);
     uint32_t n = ev->accept.n_tasks;
-    struct pf_ref *task = pf_arena_alloc(pf_turn_arena(t), (n + 1) * sizeof *task), launch, op;
-    struct Scheduler_Call__args call = {.type = {true, Scheduler_Call_Type_ACCEPT}};
-    struct Scheduler_Call_Accept__args accept = {0};
+    struct pf_ref *task = pf_arena_alloc(pf_turn_arena(t), (n + 1) * sizeof *task);
+    struct Offer_Operation_LaunchGroup__args group = {0};
+    struct Offer_Operation__args op = {.type = {true, Offer_Operation_Type_LAUNCH}};
 
     for (uint32_t i = 0; i < n; i++) {
         task[i] = TaskInfo_Nested__put(
             b, &(struct TaskInfo_Nested__args){.info = pf_msg_bytes(ev->accept.task[i])});
     }
-    launch = Offer_Operation_Launch__put(
-        b, &(struct Offer_Operation_Launch__args){.task_infos = {task, n}});
-    op = Offer_Operation__put(b, &(struct Offer_Operation__args){
-        .type = {true, Offer_Operation_Type_LAUNCH}, .launch = launch});
+    if (!ev->accept.is_group) {
+        op.launch = Offer_Operation_Launch__put(
+            b, &(struct Offer_Operation_Launch__args){.task_infos = {task, n}});
+        return Offer_Operation__put(b, &op);
+    }
+    op.type.v = Offer_Operation_Type_LAUNCH_GROUP;
+    group.executor = pf_msg_bytes(ev->accept.executor);
+    group.task_group = TaskGroupInfo__put(b, &(struct TaskGroupInfo__args){.tasks = {task, n}});
+    op.launch_group = Offer_Operation_LaunchGroup__put(b, &group);
+    return Offer_Operation__put(b, &op);
+}
+
+void driver_send_accept(struct pf_driver *d, const struct pf_driver_event *ev, struct pf_turn *t)
+{
+    struct pf_fb_builder *b = pf_turn_builder(t);
+    struct pf_ref op = put_operation(b, ev, t);
+    struct Scheduler_Call__args call = {.type = {true, Scheduler_Call_Type_ACCEPT}};
+    struct Scheduler_Call_Accept__args accept = {0};
+
     accept.operations = (struct pf_refs){&op, 1};
     accept.offer_ids = put_offer_ids(b, ev->accept.offer, ev->accept.n_offers, t);
     accept.filters = put_filters(b, ev->accept.refuse_ms);
@@ -263,6 +279,35 @@ void driver_send_reconcile(struct pf_driver *d, const struct driver_question *q,
     call.reconcile = Scheduler_Call_Reconcile__put(
         b, &(struct Scheduler_Call_Reconcile__args){.tasks = {ref, n}});
     d->stats.reconciled_tasks += n;
+    call_send(d, &call, 0, b, t);
+}
+
+void driver_send_message(struct pf_driver *d, struct pf_str agent_id, struct pf_str executor_id,
+                         struct pf_bytes data, struct pf_turn *t)
+{
+    struct pf_fb_builder *b = pf_turn_builder(t);
+    struct Scheduler_Call__args call = {.type = {true, Scheduler_Call_Type_MESSAGE}};
+    struct Scheduler_Call_Message__args args = {
+        .agent_id = put_agent_id(b, agent_id),
+        .executor_id = ExecutorID__put(b, &(struct ExecutorID__args){.value = executor_id}),
+        .data = {data.at ? data.at : (const uint8_t *)"", data.len},
+    };
+
+    call.message = Scheduler_Call_Message__put(b, &args);
+    call_send(d, &call, 0, b, t);
+}
+
+void driver_send_shutdown(struct pf_driver *d, struct pf_str agent_id, struct pf_str executor_id,
+                          struct pf_turn *t)
+{
+    struct pf_fb_builder *b = pf_turn_builder(t);
+    struct Scheduler_Call__args call = {.type = {true, Scheduler_Call_Type_SHUTDOWN}};
+    struct Scheduler_Call_Shutdown__args args = {
+        .agent_id = put_agent_id(b, agent_id),
+        .executor_id = ExecutorID__put(b, &(struct ExecutorID__args){.value = executor_id}),
+    };
+
+    call.shutdown = Scheduler_Call_Shutdown__put(b, &args);
     call_send(d, &call, 0, b, t);
 }
 

@@ -22,6 +22,7 @@ enum {
     DRIVER_ENDED_MAX = 10000,      /* ended tasks remembered, to know repeated statuses */
     DRIVER_PAST = 3,               /* updates before the last: a stream has four */
     DRIVER_WAITING_MAX = 10000,    /* calls that wait for a subscription */
+    DRIVER_WAITING_MAX_BYTES = 8 << 20, /* of messages among them */
     DRIVER_QUESTIONS_MAX = 10000,  /* tasks asked about by the owner, until there is an answer */
     DRIVER_UUID_BYTES = 16,
 };
@@ -132,8 +133,10 @@ void driver_task_is_asked(struct pf_driver *d, struct pf_str id);
 
 /* A call that waits for a subscription. */
 struct driver_waiting {
-    enum Scheduler_Call_Type type; /* KILL, ACKNOWLEDGE, RECONCILE, REVIVE */
-    char *task_id, *agent_id;
+    enum Scheduler_Call_Type type; /* KILL, ACKNOWLEDGE, RECONCILE, REVIVE, MESSAGE, SHUTDOWN */
+    char *task_id, *agent_id, *executor_id;
+    char *data; /* of MESSAGE */
+    uint32_t n_data;
     uint8_t uuid[DRIVER_UUID_BYTES];
     struct pf_driver_kill kill;
     STAILQ_ENTRY(driver_waiting) entry;
@@ -160,6 +163,13 @@ struct driver_question {
 };
 void driver_send_reconcile(struct pf_driver *d, const struct driver_question *q, uint32_t n,
                            struct pf_turn *t);
+void driver_send_message(struct pf_driver *d, struct pf_str agent_id, struct pf_str executor_id,
+                         struct pf_bytes data, struct pf_turn *t);
+void driver_send_shutdown(struct pf_driver *d, struct pf_str agent_id, struct pf_str executor_id,
+                          struct pf_turn *t);
+/* SEND_MESSAGE and SHUTDOWN_EXECUTOR: now, or with the next subscription. */
+void driver_executor_call(struct pf_driver *d, const struct pf_driver_event *ev,
+                          struct pf_turn *t);
 void driver_wait_add(struct pf_driver *d, const struct driver_waiting *w);
 void driver_waiting_send(struct pf_driver *d, struct pf_turn *t);
 void driver_waiting_fini(struct pf_driver *d);
@@ -204,7 +214,7 @@ struct pf_driver {
     uint32_t n_open_questions; /* live ones that are only asked about */
     uint32_t n_ended;
     struct driver_waitings waiting;
-    uint32_t n_waiting;
+    uint32_t n_waiting, waiting_bytes;
 
     struct pf_bytes demand; /* Scheduler_Call_Demand, owned */
     bool has_demand;

@@ -164,10 +164,68 @@ static void accept_drop(struct pf_driver *d, const struct pf_driver_event *ev, s
     }
 }
 
+static struct pf_str accept_task_id(const struct pf_driver_event *ev, uint32_t i)
+{
+    return TaskID_value(TaskInfo_task_id(TaskInfo__root(ev->accept.task[i])));
+}
+
+/* No task of the group is there already, here or twice in the group. */
+static bool group_is_good(const struct pf_driver *d, const struct pf_driver_event *ev)
+{
+    for (uint32_t i = 0; i < ev->accept.n_tasks; i++) {
+        const struct driver_task *task = driver_task_find(d, accept_task_id(ev, i));
+
+        if (task && !task->is_ended && !task->is_question) {
+            return false;
+        }
+        for (uint32_t k = 0; k < i; k++) {
+            if (pf_str_eq(accept_task_id(ev, i), accept_task_id(ev, k))) {
+                return false;
+            }
+        }
+    }
+    return ev->accept.n_tasks > 0;
+}
+
+/* All or none: none. */
+static void group_refuse(struct pf_driver *d, const struct pf_driver_event *ev, struct pf_turn *t)
+{
+    (void)accept_use_offers(d, ev, 0);
+    driver_send_decline(d, ev->accept.offer, ev->accept.n_offers, 0, t);
+    for (uint32_t i = 0; i < ev->accept.n_tasks; i++) {
+        driver_tell_dropped(d, accept_task_id(ev, i), TaskState_TASK_ERROR,
+                            TaskStatus_Reason_REASON_TASK_GROUP_INVALID,
+                            "a task of this id, or of another one's of its group, is not over yet",
+                            t);
+    }
+}
+
+/* The tasks that leave, into `sent`; the others are told. */
+static void accept_launch(struct pf_driver *d, const struct pf_driver_event *ev,
+                          struct pf_driver_event *sent, struct pf_turn *t)
+{
+    struct pf_msg *task =
+        pf_arena_alloc(pf_turn_arena(t), (ev->accept.n_tasks + 1) * sizeof *task);
+
+    sent->accept.task = task;
+    sent->accept.n_tasks = 0;
+    for (uint32_t i = 0; i < ev->accept.n_tasks; i++) {
+        struct TaskInfo info = TaskInfo__root(ev->accept.task[i]);
+        struct pf_str id = TaskID_value(TaskInfo_task_id(info));
+
+        if (driver_task_launch(d, id, AgentID_value(TaskInfo_agent_id(info)))) {
+            task[sent->accept.n_tasks++] = ev->accept.task[i];
+        } else {
+            driver_tell_dropped(d, id, TaskState_TASK_ERROR,
+                                TaskStatus_Reason_REASON_TASK_INVALID,
+                                "a task of this id is not over yet", t);
+        }
+    }
+}
+
 void driver_accept(struct pf_driver *d, const struct pf_driver_event *ev, struct pf_turn *t)
 {
     struct pf_driver_event sent = *ev;
-    struct pf_msg *task;
     bool is_good = ev->type == PF_DRIVER_ACCEPT && ev->accept.n_offers > 0;
 
     for (uint32_t i = 0; i < ev->accept.n_offers; i++) {
@@ -177,21 +235,11 @@ void driver_accept(struct pf_driver *d, const struct pf_driver_event *ev, struct
         accept_drop(d, ev, t);
         return;
     }
-    task = pf_arena_alloc(pf_turn_arena(t), (ev->accept.n_tasks + 1) * sizeof *task);
-    sent.accept.task = task;
-    sent.accept.n_tasks = 0;
-    for (uint32_t i = 0; i < ev->accept.n_tasks; i++) {
-        struct TaskInfo info = TaskInfo__root(ev->accept.task[i]);
-        struct pf_str id = TaskID_value(TaskInfo_task_id(info));
-
-        if (driver_task_launch(d, id, AgentID_value(TaskInfo_agent_id(info)))) {
-            task[sent.accept.n_tasks++] = ev->accept.task[i];
-        } else {
-            driver_tell_dropped(d, id, TaskState_TASK_ERROR,
-                                TaskStatus_Reason_REASON_TASK_INVALID,
-                                "a task of this id is not over yet", t);
-        }
+    if (ev->accept.is_group && !group_is_good(d, ev)) {
+        group_refuse(d, ev, t);
+        return;
     }
+    accept_launch(d, ev, &sent, t);
     (void)accept_use_offers(d, &sent, sent.accept.n_tasks);
     driver_send_accept(d, &sent, t);
 }

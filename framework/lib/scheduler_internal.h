@@ -40,6 +40,9 @@ struct pf_scheduler {
 /* pf_err of our own layers to what the public header promises; returns the code. */
 int scheduler_problem(struct pf_problem *problem, const struct pf_err *err);
 
+/* scheduler.c: an event of the owner. Outside of a turn its effects wait for the next one. */
+void scheduler_call(struct pf_scheduler *s, struct pf_driver_event *ev);
+
 /* options.c: reads options, in `scratch`. */
 struct scheduler_setup {
     struct pf_scheduler_options o; /* of our own size */
@@ -60,18 +63,55 @@ struct scheduler_ports {
     uint32_t n;
 };
 PF_MUST_USE int scheduler_task_info(struct pf_arena *scratch, const struct pf_task_spec *given,
-                                    struct pf_str agent_id, struct scheduler_ports *ports,
-                                    struct pf_msg *out, struct pf_err *err);
+                                    bool is_in_group, struct pf_str agent_id,
+                                    struct scheduler_ports *ports, struct pf_msg *out,
+                                    struct pf_err *err);
+PF_MUST_USE int scheduler_executor_info(struct pf_arena *scratch,
+                                        const struct pf_executor_spec *given, struct pf_msg *out,
+                                        struct pf_err *err);
 PF_MUST_USE int scheduler_demand_msg(struct pf_arena *scratch, const struct pf_demand *given,
                                      size_t n, struct pf_msg *out, struct pf_err *err);
 /* "KEY=VALUE" texts, ended by NULL, as Labels; absent for NULL. */
 PF_MUST_USE int scheduler_check_pairs(const char *const *pairs, const char *what,
                                       struct pf_err *err);
 
+/* spec_parts.c: what descriptions of tasks and executors have in common. */
+struct scheduler_amounts {
+    int64_t cpus_milli, mem_bytes, disk_bytes, gpus_milli;
+};
+enum { SCHEDULER_AMOUNTS = 4 }; /* resources that they make at most */
+PF_MUST_USE int scheduler_put_amounts(struct pf_fb_builder *b, const struct scheduler_amounts *a,
+                                      struct pf_ref *res, uint32_t *n, struct pf_err *err);
+struct scheduler_command {
+    const char *command;
+    const char *const *argv, *const *env;
+    const char *user, *cwd;
+    const void *script;
+    size_t script_bytes;
+    bool keeps_stdin;
+    const struct pf_uri *uris;
+    size_t n_uris;
+};
+/* Whether nothing (false) or one thing is to be run; PF_EINVAL, PF_ELIMIT. */
+PF_MUST_USE int scheduler_check_command(const struct scheduler_command *c, bool *out_runs,
+                                        struct pf_err *err);
+struct pf_ref scheduler_put_command(struct pf_fb_builder *b, struct pf_arena *scratch,
+                                    const struct scheduler_command *c);
+struct pf_ref scheduler_put_labels(struct pf_fb_builder *b, struct pf_arena *scratch,
+                                   const char *const *labels);
+struct pf_ref scheduler_put_duration(struct pf_fb_builder *b, int64_t ms);
+PF_MUST_USE int scheduler_put_health_check(struct pf_fb_builder *b, struct pf_arena *scratch,
+                                           const struct pf_health_check *given,
+                                           struct pf_ref *out, struct pf_err *err);
+/* `*message` with the fields that `json`, an object, gives instead; NULL: as it is. */
+PF_MUST_USE int scheduler_merge(struct pf_arena *scratch, const struct pf_fb_table_desc *desc,
+                                const char *json, struct pf_msg *message, struct pf_err *err);
+
 /* view.c: what callbacks get, in `scratch` or borrowed from the message. */
 struct pf_offer_view *scheduler_offer_views(struct pf_arena *scratch,
                                             struct Scheduler_Event_Offers offers, size_t *out_n);
 void scheduler_status_view(const struct pf_driver_update *update, struct pf_task_status *out);
+void scheduler_failure_view(struct Scheduler_Event_Failure f, struct pf_failure *out);
 void scheduler_demand_view(struct Scheduler_Event_DemandStatus s, struct pf_demand_status *out);
 
 #endif

@@ -2,6 +2,7 @@
 /* What callbacks get to see of messages. Texts of a message end with a NUL, so they are borrowed as
  * they are. */
 #include <string.h>
+#include <sys/wait.h>
 #include "common/base/resources.h"
 #include "framework/lib/scheduler_internal.h"
 
@@ -155,6 +156,21 @@ void scheduler_status_view(const struct pf_driver_update *update, struct pf_task
     }
     if (uuid.len == sizeof out->uuid) {
         memcpy(out->uuid, uuid.at, sizeof out->uuid);
+    }
+}
+
+void scheduler_failure_view(struct Scheduler_Event_Failure f, struct pf_failure *out)
+{
+    int status = Scheduler_Event_Failure_status(f);
+
+    *out = (struct pf_failure){
+        .agent_id = AgentID_value(Scheduler_Event_Failure_agent_id(f)).at,
+        .executor_id = ExecutorID_value(Scheduler_Event_Failure_executor_id(f)).at,
+    };
+    if (Scheduler_Event_Failure__has_status(f) && status >= 0) { /* negative: nobody saw it */
+        out->has_exit_status = WIFEXITED(status);
+        out->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+        out->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     }
 }
 

@@ -8,7 +8,8 @@
  *   a N ids|task|...   ACCEPT these offers (divided by blanks) with these TaskInfos
  *   c N ids    DECLINE for N ms               e 0 text  DEMAND
  *   k N id     KILL with a grace of N ms      g N task agent  ACKNOWLEDGE the uuid of bytes N
- *   i 0 ids    RECONCILE
+ *   i 0 ids    RECONCILE                      l 0 ids|executor|task|...  as `a`, as one group
+ *   p N agent executor   a message of N bytes  w 0 agent executor  SHUTDOWN_EXECUTOR
  * $f: the framework, $o: the last offer told, $u: uuid of the last update. */
 #include "common/base/limits.h"
 #include "framework/driver/driver.h"
@@ -56,7 +57,9 @@ static void on_act(struct target *x, const struct pf_effect *e)
     case PF_DRIVER_STOPPED: x->has_ended = true; break;
     case PF_DRIVER_DISCONNECTED:
     case PF_DRIVER_RESCINDED:
-    case PF_DRIVER_DEMAND_STATUS: break;
+    case PF_DRIVER_DEMAND_STATUS:
+    case PF_DRIVER_TOLD:
+    case PF_DRIVER_FAILURE: break;
     }
 }
 
@@ -148,13 +151,18 @@ static uint32_t texts(struct target *x, struct pf_str list, struct pf_str out[LI
     return n;
 }
 
-static void accept_offers(struct target *x, struct pf_str text)
+static void accept_offers(struct target *x, struct pf_str text, bool is_group)
 {
     struct pf_driver_event ev = {.type = PF_DRIVER_ACCEPT};
     struct pf_str ids = {NULL, 0}, json, offer[LIST_MAX];
     struct pf_msg task[LIST_MAX];
     (void)fuzz_next_part(&text, '|', &ids);
     ev.accept.n_offers = texts(x, ids, offer);
+    if (is_group && (!fuzz_next_part(&text, '|', &json) ||
+                     !fuzz_message(&x->w, json, &ExecutorInfo__desc, &ev.accept.executor))) {
+        return;
+    }
+    ev.accept.is_group = is_group;
     while (ev.accept.n_tasks < LIST_MAX && fuzz_next_part(&text, '|', &json)) {
         if (fuzz_message(&x->w, json, &TaskInfo__desc, &task[ev.accept.n_tasks])) {
             ev.accept.n_tasks++;
@@ -168,6 +176,7 @@ static void accept_offers(struct target *x, struct pf_str text)
 
 static void call_about_ids(struct target *x, const struct fuzz_line *line)
 {
+    static const uint8_t zeros[1000] = {0};
     struct pf_driver_event ev = {0};
     struct pf_str id[LIST_MAX] = {{NULL, 0}};
     uint8_t uuid[16];
@@ -190,6 +199,11 @@ static void call_about_ids(struct target *x, const struct fuzz_line *line)
         ev.type = PF_DRIVER_RECONCILE;
         ev.reconcile.task = id;
         ev.reconcile.n_tasks = n;
+    } else if ((line->op == 'p' || line->op == 'w') && n > 1) {
+        ev.type = line->op == 'p' ? PF_DRIVER_SEND_MESSAGE : PF_DRIVER_SHUTDOWN_EXECUTOR;
+        ev.executor.agent_id = id[0];
+        ev.executor.executor_id = id[1];
+        ev.executor.data = (struct pf_bytes){zeros, line->n % sizeof zeros};
     } else {
         return;
     }
@@ -249,7 +263,8 @@ static uint64_t run(struct pf_str script)
         case 'u': link_up(&x, n, line.text); break;
         case 'd': link_down(&x, n); break;
         case 'm': hear(&x, n, line.text); break;
-        case 'a': accept_offers(&x, line.text); break;
+        case 'a': accept_offers(&x, line.text, false); break;
+        case 'l': accept_offers(&x, line.text, true); break;
         case 's':
             if (!is_started) { /* once, as the library does */
                 is_started = true;

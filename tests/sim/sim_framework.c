@@ -343,6 +343,8 @@ static void on_act(struct framework *f, const struct pf_effect *e)
     case PF_DRIVER_DISCONNECTED:
     case PF_DRIVER_RESCINDED:
     case PF_DRIVER_DEMAND_STATUS:
+    case PF_DRIVER_TOLD:
+    case PF_DRIVER_FAILURE:
     case PF_DRIVER_STOPPED: break;
     }
 }

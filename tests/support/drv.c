@@ -123,6 +123,16 @@ static void show_act(struct pf_buf *out, const struct pf_effect *e)
         show_json(out, ((const struct Scheduler_Event_DemandStatus *)e->data)->tab,
                   &Scheduler_Event_DemandStatus__desc);
         break;
+    case PF_DRIVER_TOLD:
+        pf_buf_add_cstr(out, "told ");
+        show_json(out, ((const struct Scheduler_Event_Message *)e->data)->tab,
+                  &Scheduler_Event_Message__desc);
+        break;
+    case PF_DRIVER_FAILURE:
+        pf_buf_add_cstr(out, "failure ");
+        show_json(out, ((const struct Scheduler_Event_Failure *)e->data)->tab,
+                  &Scheduler_Event_Failure__desc);
+        break;
     case PF_DRIVER_ERROR:
         pf_buf_printf(out, "error %d %s", err->code, err->msg);
         break;
@@ -262,7 +272,7 @@ void drv_wait_between(struct drv *f, int64_t least_ms, int64_t most_ms)
     drv_step(f, (struct pf_driver_event){.type = PF_DRIVER_DEADLINE});
 }
 
-void drv_accept(struct drv *f, const char *offer_id, const char *task_ids)
+static void accept_as(struct drv *f, const char *offer_id, const char *task_ids, bool is_group)
 {
     struct pf_driver_event ev = {.type = PF_DRIVER_ACCEPT};
     struct pf_str offer = pf_str(offer_id);
@@ -282,7 +292,22 @@ void drv_accept(struct drv *f, const char *offer_id, const char *task_ids)
     ev.accept.n_offers = 1;
     ev.accept.task = task;
     ev.accept.refuse_ms = -1;
+    if (is_group) {
+        ev.accept.is_group = true;
+        ev.accept.executor = message(f, &ExecutorInfo__desc, "{\"type\":\"DEFAULT\","
+                                     "\"executor_id\":{\"value\":\"e1\"}}");
+    }
     drv_step(f, ev);
+}
+
+void drv_accept(struct drv *f, const char *offer_id, const char *task_ids)
+{
+    accept_as(f, offer_id, task_ids, false);
+}
+
+void drv_accept_group(struct drv *f, const char *offer_id, const char *task_ids)
+{
+    accept_as(f, offer_id, task_ids, true);
 }
 
 void drv_decline(struct drv *f, const char *offer_id, int64_t refuse_ms)

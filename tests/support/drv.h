@@ -58,6 +58,8 @@ void drv_hear_offer(struct drv *f, const char *id, const char *more);
 void drv_wait_between(struct drv *f, int64_t least_ms, int64_t most_ms);
 /* `task_ids` are divided by blanks; one offer, of agent a1. */
 void drv_accept(struct drv *f, const char *offer_id, const char *task_ids);
+/* The same as one group under executor "e1". */
+void drv_accept_group(struct drv *f, const char *offer_id, const char *task_ids);
 void drv_decline(struct drv *f, const char *offer_id, int64_t refuse_ms);
 void drv_demand(struct drv *f, const char *json);
 void drv_kill(struct drv *f, const char *id, int64_t grace_ms, int signal);

@@ -108,8 +108,14 @@ struct pf_scheduler_callbacks {
     void (*on_demand)(void *ctx, struct pf_scheduler *s, const struct pf_demand_status *status);
     /* The end: refused, removed, or given up. pf_scheduler_run() returns this problem. */
     void (*on_error)(void *ctx, struct pf_scheduler *s, const struct pf_problem *problem);
+    /* From one of your executors; at most once. */
+    void (*on_message)(void *ctx, struct pf_scheduler *s, const char *agent_id,
+                       const char *executor_id, const void *data, size_t data_bytes);
+    /* For information: its tasks get statuses of their own. */
+    void (*on_failure)(void *ctx, struct pf_scheduler *s, const struct pf_failure *failure);
 };
-#define PF_SCHEDULER_CALLBACKS_INIT {sizeof(struct pf_scheduler_callbacks), 0, 0, 0, 0, 0, 0, 0}
+#define PF_SCHEDULER_CALLBACKS_INIT \
+    {sizeof(struct pf_scheduler_callbacks), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* --- life ------------------------------------------------------------------------------------ */
 
@@ -146,6 +152,13 @@ PF_API void pf_scheduler_teardown(struct pf_scheduler *s);
 PF_API int pf_scheduler_accept(struct pf_scheduler *s, const char *const *offer_ids,
                                size_t n_offers, const struct pf_task_spec *tasks, size_t n_tasks,
                                int64_t refuse_ms, struct pf_problem *problem);
+/* The same for tasks that start all or not at all, under one executor. An executor without a
+ * command stands for the agent itself, which then runs the commands of the tasks, and kills the
+ * others when one of them fails. */
+PF_API int pf_scheduler_launch_group(struct pf_scheduler *s, const char *const *offer_ids,
+                                     size_t n_offers, const struct pf_executor_spec *executor,
+                                     const struct pf_task_spec *tasks, size_t n_tasks,
+                                     int64_t refuse_ms, struct pf_problem *problem);
 PF_API void pf_scheduler_decline(struct pf_scheduler *s, const char *const *offer_ids,
                                  size_t n_offers, int64_t refuse_ms);
 /* Replaces what was demanded before; n = 0: nothing is wanted. PF_ERROR_INVALID, PF_ERROR_LIMIT. */
@@ -163,6 +176,15 @@ PF_API void pf_scheduler_acknowledge(struct pf_scheduler *s, const char *task_id
                                      const char *agent_id, const uint8_t uuid[16]);
 /* Asks for the statuses of these tasks, n = 0: of all. The library asks by itself after a break. */
 PF_API void pf_scheduler_reconcile(struct pf_scheduler *s, const char *const *task_ids, size_t n);
+
+/* Bytes for one of your executors: they arrive once or not at all. PF_ERROR_INVALID,
+ * PF_ERROR_LIMIT (over 512 KiB). */
+PF_API int pf_scheduler_message(struct pf_scheduler *s, const char *agent_id,
+                                const char *executor_id, const void *data, size_t data_bytes,
+                                struct pf_problem *problem);
+/* Ends an executor with its tasks. */
+PF_API void pf_scheduler_shutdown_executor(struct pf_scheduler *s, const char *agent_id,
+                                           const char *executor_id);
 
 /* --- looking --------------------------------------------------------------------------------- */
 

@@ -43,6 +43,58 @@ struct pf_port_range {
 
 /* --- launching ------------------------------------------------------------------------------- */
 
+/* A file that is brought to the sandbox before its command starts. */
+struct pf_uri {
+    const char *value;       /* "https://...", "ftp://...", "file:///..." or a path of the agent */
+    bool is_executable;      /* gets its executable bit; never unpacked */
+    bool is_kept_packed;     /* archives are unpacked but for this */
+    bool is_cached;          /* by the agent, for the next task that wants it */
+    const char *output_file; /* its name in the sandbox; NULL: that of the URI */
+};
+
+/* Says whether a task is well; one that is not is killed. Exactly one of command, http_port and
+ * tcp_port. Times of 0: delay 15 s, interval 10 s, timeout 20 s, grace 10 s. */
+struct pf_health_check {
+    size_t size;
+    const char *command;     /* a line for /bin/sh: well if it ends with 0 */
+    uint16_t http_port;      /* on 127.0.0.1: well if the status is 200 to 399 */
+    const char *http_path;   /* NULL: "/" */
+    uint16_t tcp_port;       /* well if it can be connected to */
+    int64_t delay_ms;        /* before the first; negative: none */
+    int64_t interval_ms;
+    int64_t timeout_ms;      /* of one */
+    int64_t grace_ms;        /* failures do not count for so long after the start; negative: none */
+    uint32_t max_failures;   /* in a row; 0: 3 */
+};
+#define PF_HEALTH_CHECK_INIT {sizeof(struct pf_health_check), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* A process of yours that runs tasks: see <proffer/executor.h>. It is started with its first task
+ * on an agent and runs there until it ends, or until it is shut down. All tasks that name its id
+ * must describe it alike. */
+struct pf_executor_spec {
+    size_t size;
+    const char *executor_id;  /* required */
+    const char *name;         /* for people; NULL: the id */
+    const char *command;      /* a line for /bin/sh ... */
+    const char *const *argv;  /* ... or a program and its arguments, ended by NULL */
+    const char *const *env;   /* "NAME=VALUE", ended by NULL */
+    const char *user;         /* NULL: the framework's */
+    const struct pf_uri *uris;
+    size_t n_uris;
+    int64_t cpus_milli;       /* its own, on top of those of its tasks, and of the same offers */
+    int64_t mem_bytes;
+    int64_t disk_bytes;
+    const void *data;         /* it gets to see */
+    size_t data_bytes;
+    int64_t shutdown_grace_ms; /* between SHUTDOWN and SIGKILL; 0: the agent's default */
+    const char *const *labels; /* "KEY=VALUE", ended by NULL */
+    /* Fields of Mesos's ExecutorInfo as a JSON object: what they say counts, not what stands
+     * above. For what has no field here. */
+    const char *merge_json;
+};
+#define PF_EXECUTOR_SPEC_INIT \
+    {sizeof(struct pf_executor_spec), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
 /* A command to run. Everything is copied by the call that takes it. */
 struct pf_task_spec {
     size_t size;
@@ -70,9 +122,19 @@ struct pf_task_spec {
     /* A whole TaskInfo of Mesos's v1 API as JSON text instead of all fields above (but task_id,
      * which must agree). Its agent_id is that of the offer. */
     const char *json;
+
+    const struct pf_executor_spec *executor; /* runs the task; then it has no command of its own */
+    const void *data;         /* for the executor */
+    size_t data_bytes;
+    const struct pf_uri *uris; /* for the command */
+    size_t n_uris;
+    const struct pf_health_check *health_check;
+    /* Fields of TaskInfo as a JSON object: what they say counts, not what stands above. For what
+     * has no field here: {"discovery": ...}, {"check": ...}, {"partition_policy": ...}. */
+    const char *merge_json;
 };
 #define PF_TASK_SPEC_INIT {sizeof(struct pf_task_spec), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-                           false, 0, 0, 0, 0}
+                           false, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* --- offers ---------------------------------------------------------------------------------- */
 
@@ -115,6 +177,15 @@ struct pf_task_status {
     bool wants_ack;         /* with explicit_acks: acknowledge it, or it comes again */
     uint8_t uuid[16];       /* what to acknowledge */
     const void *impl;       /* for pf_task_status_json() */
+};
+
+/* An executor has ended, or (without its id) an agent is gone. Borrowed for the callback. */
+struct pf_failure {
+    const char *agent_id;
+    const char *executor_id; /* NULL: the agent */
+    bool has_exit_status;    /* of an executor that exited */
+    int exit_status;
+    int signal;              /* that ended the executor; 0: none */
 };
 
 /* --- demands --------------------------------------------------------------------------------- */
