@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The door of the agent's core: each event to the file that knows it, and the deadlines. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/checks_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -22,6 +23,10 @@ static void own_options(struct pf_agent_options *o)
     o->isolation = own_text(o->isolation);
     o->default_user = own_text(o->default_user);
     o->task_user = own_text(o->task_user);
+    o->cache_dir = own_text(o->cache_dir);
+    if (o->gc_delay_ms <= 0) {
+        o->gc_delay_ms = AGENT_GC_DELAY_MS;
+    }
     if (o->resend_ms <= 0) {
         o->resend_ms = 10000;
     }
@@ -40,6 +45,7 @@ struct pf_agent *pf_agent_create(const struct pf_agent_options *options)
     a->by_launch.seed = pf_rng_next(&a->rng);
     a->by_name.seed = pf_rng_next(&a->rng);
     a->by_update.seed = pf_rng_next(&a->rng);
+    a->by_check.seed = pf_rng_next(&a->rng);
     a->frameworks.seed = pf_rng_next(&a->rng);
     a->clients.seed = pf_rng_next(&a->rng);
     TAILQ_INIT(&a->live);
@@ -49,6 +55,7 @@ struct pf_agent *pf_agent_create(const struct pf_agent_options *options)
     TAILQ_INIT(&a->sessions);
     a->sessions_at = AGENT_NEVER;
     a->register_at = AGENT_NEVER;
+    a->gc_at = AGENT_NEVER;
     pf_sm_init(&a->link, &ag_link_table, LINK_STANDBY, a->id, "created", &a->opt.tracer);
     return a;
 }
@@ -57,7 +64,7 @@ static void free_options(struct pf_agent_options *o)
 {
     const char *const texts[] = {o->hostname,     o->address,    o->http_address, o->machine_id,
                                  o->boot_id,      o->attributes, o->work_dir,     o->isolation,
-                                 o->default_user, o->task_user,  o->instance};
+                                 o->default_user, o->task_user,  o->instance,     o->cache_dir};
 
     for (size_t i = 0; i < PF_ARRAY_LEN(texts); i++) {
         pf_free((void *)(uintptr_t)texts[i]);
@@ -92,6 +99,7 @@ void pf_agent_destroy(struct pf_agent *a)
     pf_map_fini(&a->by_launch);
     pf_map_fini(&a->by_name);
     pf_map_fini(&a->by_update);
+    pf_map_fini(&a->by_check);
     pf_map_fini(&a->frameworks);
     pf_heap_fini(&a->timers);
     pf_res_fini(&a->total);
@@ -147,9 +155,8 @@ static void on_message(struct pf_agent *a, const struct pf_agent_event *ev)
 /* The nearest deadline of one task has come: whatever of it is due. */
 static void task_fires(struct pf_agent *a, struct task *t)
 {
-    if (t->in_history) {
-        ag_task_remove(a, t);
-        return;
+    if (ag_launcher_is_ready(a)) {
+        ag_checks_deadline(a, t);
     }
     if (ag_launcher_is_ready(a) && t->complete_at <= a->now_ms) {
         t->complete_at = AGENT_NEVER;
@@ -157,6 +164,8 @@ static void task_fires(struct pf_agent *a, struct task *t)
     } else if (ag_launcher_is_ready(a) && t->run.kill_at <= a->now_ms) {
         if (t->run.sm.state == RunState_KILLING) {
             ag_run_kill_advance(a, &t->run);
+        } else if (t->run.phase == START_FETCH) {
+            ag_fetch_kill(a, &t->run);
         }
         if (t->run.kill_at <= a->now_ms) {
             t->run.kill_at = a->now_ms + AGENT_REKILL_MS; /* nothing to signal yet */
@@ -173,6 +182,9 @@ static void on_deadline(struct pf_agent *a)
 {
     ag_link_deadline(a);
     ag_sessions_deadline(a);
+    if (a->gc_at <= a->now_ms) {
+        ag_gc_deadline(a);
+    }
     for (int i = 0; i < AGENT_FIRES_PER_STEP; i++) {
         struct pf_heap_node *first = pf_heap_first(&a->timers);
         if (!first || first->key > a->now_ms) {
@@ -195,13 +207,10 @@ static void run_event(struct pf_agent *a, const struct pf_agent_event *ev)
     case PF_AGENT_PEER_UP: on_peer_up(a, ev); break;
     case PF_AGENT_PEER_DOWN: on_peer_down(a, ev); break;
     case PF_AGENT_MESSAGE: on_message(a, ev); break;
-    case PF_AGENT_DISK:
-        a->free_bytes = ev->free_bytes;
-        a->has_free_bytes = true;
-        break;
-    case PF_AGENT_CHECKED:
+    case PF_AGENT_DISK: ag_on_disk(a, ev->free_bytes); break;
+    case PF_AGENT_CHECKED: ag_on_checked(a, ev); break;
     case PF_AGENT_SESSION: ag_on_session(a, ev); break;
-    case PF_AGENT_SANDBOX_GONE: break;
+    case PF_AGENT_SANDBOX_GONE: ag_on_sandbox_gone(a, ev->launch); break;
     case PF_AGENT_DEADLINE: on_deadline(a); break;
     }
 }
@@ -222,6 +231,7 @@ int64_t pf_agent_deadline(const struct pf_agent *a)
     int64_t link_at = ag_link_next(a);
 
     link_at = a->sessions_at < link_at ? a->sessions_at : link_at;
+    link_at = a->gc_at < link_at ? a->gc_at : link_at;
     return first && first->key < link_at ? first->key : link_at;
 }
 
@@ -246,6 +256,7 @@ void pf_agent_stats(const struct pf_agent *a, struct pf_agent_stats *out)
         .updates_sent = a->n_sent,
         .resends = a->n_resent,
         .bad_messages = a->n_bad,
+        .lost_sandboxes = a->n_lost_sandboxes,
         .epoch = a->epoch,
         .registered = ag_is_registered(a),
         .launcher_up = a->launcher_up,

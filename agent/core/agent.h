@@ -146,6 +146,7 @@ struct pf_agent_stats {
     uint64_t n_tasks_live, n_tasks_ended, n_updates_pending;
     uint64_t launches, refused, updates_sent, resends;
     uint64_t bad_messages; /* unknown, malformed, of a stale epoch, not allowed */
+    uint64_t lost_sandboxes; /* removed by somebody under a live task */
     uint64_t epoch;
     bool registered, launcher_up;
 };

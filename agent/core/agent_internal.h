@@ -20,7 +20,7 @@ enum {
     AGENT_SIGKILL = 9,
     AGENT_SIGTERM = 15,
 };
-#define AGENT_HISTORY_MS    (INT64_C(7) * 24 * 3600 * 1000)
+#define AGENT_GC_DELAY_MS   (INT64_C(7) * 24 * 3600 * 1000) /* when no option says */
 #define AGENT_NEVER         INT64_MAX
 #define AGENT_GRACE_MS      3000 /* between SIGTERM and SIGKILL when nobody says */
 #define AGENT_GRACE_MAX_MS  (INT64_C(30) * 24 * 3600 * 1000)
@@ -39,6 +39,7 @@ enum kill_reason {
     KILL_NOT_SUBSCRIBED = 4,   /* an executor that never did */
     KILL_NOT_RESUBSCRIBED = 5, /* or not again */
     KILL_GROUP = 6,            /* another task of its group has failed */
+    KILL_HEALTH = 16,          /* its health check has failed too often */
 };
 
 /* How far a start went since this core exists. */
@@ -89,6 +90,8 @@ struct run {
     bool keeps_stdin;
     bool old_boot; /* its row is of another boot */
     bool has_wait_status;
+    bool was_fetched;      /* all that its URIs name */
+    uint8_t oom_kills;     /* processes in its container that the kernel killed for their memory */
     struct pf_uuid launch; /* key in agent.by_launch */
     struct pf_sm sm;       /* RunState */
     struct framework *fw;  /* NULL in the history */
@@ -107,6 +110,7 @@ struct run {
     int64_t accepted_ms, started_ms, finished_ms; /* wall */
     int64_t kill_wall_ms;                         /* deadline as stored */
     int64_t kill_at;                              /* monotonic, AGENT_NEVER = none */
+    uint64_t memory_peak_bytes;                   /* 0 = unknown */
     struct pf_heap_node timer;                    /* the least of its deadlines */
 };
 
@@ -117,12 +121,16 @@ struct task {
     uint32_t summary_len;
     bool counted; /* its resources are taken out of agent.free */
     bool in_history;
+    bool lost_sandbox;     /* somebody removed it while it ran */
+    int8_t healthy;        /* by its health check, -1 = unknown */
     int8_t final_state;    /* TaskState, -1 = none yet */
     int8_t told_state;     /* TaskState of the last update made, -1 = none */
     int64_t completion_ms; /* allowed run time, AGENT_NEVER = any */
     int64_t grace_ms;
-    int64_t complete_at, resend_at, expire_at; /* monotonic, AGENT_NEVER = none */
-    int64_t resend_ms;                         /* current back-off */
+    int64_t complete_at, resend_at; /* monotonic, AGENT_NEVER = none */
+    int64_t resend_ms;              /* current back-off */
+    struct checks *checks;          /* NULL = has none */
+    struct states *states;          /* told so far, NULL = none */
     struct update_list updates;
     struct untold untold; /* that it was taken: told with its first update */
     uint32_t next_update;
@@ -163,10 +171,11 @@ struct pf_agent {
     struct task_list live;    /* in the order of acceptance; ended ones until acknowledged */
     struct task_list history; /* in the order of their ends */
     struct pf_map by_launch;  /* of run */
-    struct pf_map by_name, by_update;
+    struct pf_map by_name, by_update, by_check;
     struct pf_map frameworks;
     struct framework_list idle;
     uint32_t n_idle, n_live, n_running, n_history, n_updates;
+    int64_t gc_at;        /* when the first of the history goes, AGENT_NEVER = never */
     uint32_t n_uncounted; /* live tasks that the resources given at this start do not hold */
     struct pf_heap timers;
 
@@ -199,7 +208,7 @@ struct pf_agent {
     struct pf_turn *turn;
     int64_t now_ms, wall_ms;
 
-    uint64_t n_launches, n_refused, n_sent, n_resent, n_bad;
+    uint64_t n_launches, n_refused, n_sent, n_resent, n_bad, n_lost_sandboxes;
 };
 
 #endif

@@ -39,10 +39,36 @@ void ag_run_rearm(struct pf_agent *a, struct run *r);
 /* The start: begin (when the launcher is ready), sandbox, [fetch], start. */
 void ag_run_begin(struct pf_agent *a, struct run *r);
 void ag_on_sandbox(struct pf_agent *a, const struct pf_agent_event *ev);
+void ag_run_prepared(struct pf_agent *a, struct run *r); /* all that it needs is there */
 void ag_run_start(struct pf_agent *a, struct run *r);
+struct pf_agent_limits ag_run_limits(const struct pf_agent *a, const struct run *r);
 /* The end, when its rows are to be written. */
 struct ending;
 void ag_run_end(struct pf_agent *a, struct run *r, const struct ending *e, const char *why);
+
+/* fetch.c */
+bool ag_fetch_is_needed(const struct run *r);
+void ag_fetch_start(struct pf_agent *a, struct run *r);
+void ag_fetch_kill(struct pf_agent *a, const struct run *r);
+/* False: no fetcher that is awaited. */
+bool ag_fetch_on_process(struct pf_agent *a, struct pf_uuid uuid, const struct pf_agent_event *ev);
+
+/* states.c: what was told of a task so far */
+void ag_states_add(struct pf_agent *a, struct task *t, enum TaskState state,
+                   const struct ending *e);
+void ag_states_free(struct task *t);
+struct pf_refs ag_states_put_rows(struct pf_agent *a, struct pf_fb_builder *b,
+                                  const struct task *t);
+void ag_states_restore(struct task *t, struct Row_AgentTask row);
+/* As statuses; the last one as `last` says it, if that is there. */
+struct pf_refs ag_states_put(struct pf_agent *a, struct pf_fb_builder *b, const struct task *t,
+                             struct pf_bytes last);
+
+/* gc.c: sandboxes of ended tasks */
+void ag_gc_insert(struct pf_agent *a, struct task *t);
+void ag_gc_deadline(struct pf_agent *a);
+void ag_on_disk(struct pf_agent *a, uint64_t free_bytes);
+void ag_on_sandbox_gone(struct pf_agent *a, struct pf_uuid launch);
 
 /* tasks.c */
 struct Task ag_task_summary(const struct task *t);
@@ -98,6 +124,11 @@ const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTa
 
 /* command.c */
 const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct run *r);
+/* A process beside that of a task, in its container: its environment, then that of `c`. `info`:
+ * what is still known of the task. */
+const struct pf_agent_act_start *ag_command_start_beside(struct pf_agent *a, const struct run *r,
+                                                         struct TaskInfo info, struct CommandInfo c,
+                                                         struct pf_uuid launch);
 
 /* process.c */
 bool ag_launcher_is_ready(const struct pf_agent *a); /* connected, and its list is complete */
@@ -117,7 +148,8 @@ struct ending {
     int32_t exit_status;
     bool has_signal;
     int32_t signal;
-    int64_t at_wall_ms; /* 0 = now */
+    int64_t at_wall_ms;          /* 0 = now */
+    uint64_t memory_limit_bytes; /* the one that ended it, 0 = none */
 };
 void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, const char *why);
 void ag_run_end_status(struct pf_agent *a, struct run *r, int32_t wait_status, int64_t at_wall_ms);
@@ -132,6 +164,7 @@ void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, i
                   int signal);
 bool ag_run_record_kill(struct pf_agent *a, struct run *r, enum kill_reason reason,
                         int64_t grace_ms, int signal);
+bool ag_kill_is_told(uint8_t reason);     /* by TASK_KILLING */
 bool ag_run_may_run(const struct run *r); /* its process may have been started */
 void ag_run_kill_advance(struct pf_agent *a, struct run *r);
 

@@ -2,6 +2,7 @@
 /* The invariants of the agent's core: every index agrees with every other, and free + counted tasks
  * = total. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/checks_internal.h"
 
 static void check_updates(const struct pf_agent *a, const struct task *t, uint32_t *n)
 {
@@ -21,9 +22,9 @@ static void check_updates(const struct pf_agent *a, const struct task *t, uint32
 
 static void check_timer(const struct pf_agent *a, const struct task *t)
 {
-    bool wanted = t->expire_at != AGENT_NEVER ||
-                  (ag_launcher_is_ready(a) &&
-                   (t->run.kill_at != AGENT_NEVER || t->complete_at != AGENT_NEVER)) ||
+    bool wanted = (ag_launcher_is_ready(a) &&
+                   (t->run.kill_at != AGENT_NEVER || t->complete_at != AGENT_NEVER ||
+                    ag_checks_next(t) != AGENT_NEVER)) ||
                   (ag_is_registered(a) && t->resend_at != AGENT_NEVER);
 
     PF_ASSERT(!wanted || pf_heap_has(&t->run.timer));
@@ -55,13 +56,14 @@ static void check_tasks(const struct pf_agent *a)
 {
     struct pf_resources sum = pf_res_dup(&a->free);
     const struct task *t = NULL;
-    uint32_t n_live = 0, n_running = 0, n_uncounted = 0, n_updates = 0;
+    uint32_t n_live = 0, n_running = 0, n_uncounted = 0, n_updates = 0, n_asked = 0;
 
     TAILQ_FOREACH(t, &a->live, link)
     {
         check_live(a, t);
         check_timer(a, t);
         check_updates(a, t, &n_updates);
+        n_asked += ag_checks_check(a, t);
         PF_ASSERT(pf_map_get(&a->by_launch, t->run.launch.b, sizeof t->run.launch.b) == t);
         n_live++;
         n_running += !ag_run_is_ended(&t->run);
@@ -76,6 +78,7 @@ static void check_tasks(const struct pf_agent *a)
     }
     PF_ASSERT(n_live == a->n_live);
     PF_ASSERT(n_running == a->n_running);
+    PF_ASSERT(n_asked == a->by_check.len);
     PF_ASSERT(n_uncounted == a->n_uncounted);
     PF_ASSERT(n_updates == a->n_updates && a->by_update.len == n_updates);
     PF_ASSERT(pf_res_eq(&sum, &a->total));
@@ -86,6 +89,7 @@ static void check_tasks(const struct pf_agent *a)
 static void check_history(const struct pf_agent *a)
 {
     const struct task *t = NULL;
+    int64_t last_ms = INT64_MIN;
     uint32_t n = 0;
 
     TAILQ_FOREACH(t, &a->history, link)
@@ -93,10 +97,13 @@ static void check_history(const struct pf_agent *a)
         PF_ASSERT(t->in_history && ag_run_is_ended(&t->run) && t->run.fw == NULL);
         PF_ASSERT(TAILQ_EMPTY(&t->updates) && t->summary == NULL && t->run.info == NULL);
         PF_ASSERT(pf_map_get(&a->by_launch, t->run.launch.b, sizeof t->run.launch.b) == t);
-        check_timer(a, t);
+        PF_ASSERT(t->checks == NULL && t->states == NULL && !pf_heap_has(&t->run.timer));
+        PF_ASSERT(t->run.finished_ms >= last_ms);
+        last_ms = t->run.finished_ms;
         n++;
     }
     PF_ASSERT(n == a->n_history && n <= AGENT_HISTORY_TASKS);
+    PF_ASSERT((n == 0) == (a->gc_at == AGENT_NEVER));
     PF_ASSERT(a->by_launch.len == a->n_history + a->n_live);
 }
 

@@ -44,6 +44,10 @@ static void read_file(struct pf_agent *a, const struct request *r)
     if (!t) {
         return;
     }
+    if (t->lost_sandbox) {
+        ag_req_refuse(a, r, ReplyCode_NOT_FOUND, "the sandbox was removed while the task ran");
+        return;
+    }
     if (ReadFile_path(call).len > 0) {
         ag_req_read_path(a, r, t);
         return;
@@ -84,7 +88,8 @@ static void write_stdin(struct pf_agent *a, const struct request *r)
     if (ag_run_is_ended(&t->run)) {
         ag_req_refuse(a, r, ReplyCode_CONFLICT, "the task has ended");
     } else if (!t->run.keeps_stdin) {
-        ag_req_refuse(a, r, ReplyCode_CONFLICT, "the task was launched without an open standard input");
+        ag_req_refuse(a, r, ReplyCode_CONFLICT,
+                      "the task was launched without an open standard input");
     } else if (t->run.sm.state != RunState_RUNNING && t->run.sm.state != RunState_KILLING) {
         ag_req_refuse(a, r, ReplyCode_UNAVAILABLE, "the task does not run yet");
     } else if (data.len > PF_STDIN_CHUNK_BYTES) {

@@ -3,10 +3,17 @@
  * executor. The agent's own environment is not inherited; what CommandInfo sets wins over what the
  * agent says. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/limits_internal.h"
 
 #include "common/base/limits.h"
 
-enum { ENV_OURS_MAX = 32, ENV_PORTS_MAX = 100 };
+enum {
+    ENV_OURS_MAX = 40,
+    ENV_PORTS_MAX = 100,
+    SHUTDOWN_MS = 5000, /* when no option says */
+    RESUBSCRIBE_MS = 2000,
+    RECOVERY_MS = 900000,
+};
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -65,6 +72,11 @@ static void env_set_ports(struct env *env, struct TaskInfo info)
     }
 }
 
+static int64_t or_default(int64_t ms, int64_t otherwise_ms)
+{
+    return ms > 0 ? ms : otherwise_ms;
+}
+
 static void env_set_ours(struct env *env, const struct pf_agent *a, const struct run *r,
                          struct pf_str sandbox)
 {
@@ -80,16 +92,26 @@ static void env_set_ours(struct env *env, const struct pf_agent *a, const struct
     env_set_c(env, "MESOS_SANDBOX", sandbox);
     env_set_c(env, "MESOS_SLAVE_ID", pf_str(a->id));
     env_set_c(env, "MESOS_AGENT_ENDPOINT", pf_str(a->opt.http_address));
+    env_set_c(env, "MESOS_SLAVE_PID",
+              pf_arena_printf(env->arena, "slave(1)@%s", a->opt.http_address));
     env_set_c(env, "MESOS_CHECKPOINT", PF_STR("1"));
+    env_set_c(env, "MESOS_HTTP_COMMAND_EXECUTOR", PF_STR("0"));
+    env_set_c(env, "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD",
+              ag_duration_text(env->arena, or_default(a->opt.executor_shutdown_ms, SHUTDOWN_MS)));
+    env_set_c(env, "MESOS_RECOVERY_TIMEOUT", ag_duration_text(env->arena, RECOVERY_MS));
+    env_set_c(
+        env, "MESOS_SUBSCRIPTION_BACKOFF_MAX",
+        ag_duration_text(env->arena, or_default(a->opt.executor_resubscribe_ms, RESUBSCRIBE_MS)));
+    env_set_c(env, "LIBPROCESS_PORT", PF_STR("0"));
     env_set_c(env, "PROFFER_FRAMEWORK_ID", ag_run_framework_id(r));
     env_set_c(env, "PROFFER_AGENT_ID", pf_str(a->id));
     env_set_c(env, "PROFFER_HOSTNAME", pf_str(a->opt.hostname));
     env_set_c(env, "PROFFER_SANDBOX", sandbox);
 }
 
-static void env_set_of_task(struct env *env, const struct run *r)
+/* `info`: of the task, or what is still known of it. */
+static void env_set_of_task(struct env *env, const struct run *r, struct TaskInfo info)
 {
-    struct TaskInfo info = TaskInfo__from_bytes((struct pf_bytes){r->info, r->info_len});
     struct pf_str role = Task_role(ag_task_summary(ag_run_task_const(r)));
 
     env_set_c(env, "MESOS_TASK_ID", ag_run_id(r));
@@ -98,6 +120,14 @@ static void env_set_of_task(struct env *env, const struct run *r)
         env_set_c(env, "MESOS_ALLOCATION_ROLE", role);
     }
     env_set_ports(env, info);
+}
+
+static void env_set_vars(struct env *env, struct Environment vars)
+{
+    for (uint32_t i = 0; i < Environment_variables__len(vars); i++) {
+        struct Environment_Variable v = Environment_variables__at(vars, i);
+        env_set(env, Environment_Variable_name(v), Environment_Variable_value(v));
+    }
 }
 
 /* "NAME=value" */
@@ -115,20 +145,20 @@ static struct pf_str env_text(struct pf_arena *arena, const struct env_var *v)
     return (struct pf_str){text, len};
 }
 
-static void make_env(struct pf_agent *a, const struct run *r, struct pf_agent_act_start *act)
+/* `more`: of a process beside it, or absent. */
+static void make_env(struct pf_agent *a, const struct run *r, struct TaskInfo info,
+                     struct Environment more, struct pf_agent_act_start *act)
 {
-    struct Environment vars = CommandInfo_environment(ag_run_command(r));
-    uint32_t n_vars = Environment_variables__len(vars);
+    struct Environment vars = CommandInfo_environment(TaskInfo_command(info));
     struct env env = {.arena = pf_turn_arena(a->turn)};
-    size_t room = (size_t)ENV_OURS_MAX + 2 * ENV_PORTS_MAX + n_vars;
+    size_t room = (size_t)ENV_OURS_MAX + 2 * ENV_PORTS_MAX + Environment_variables__len(vars) +
+                  Environment_variables__len(more);
 
     env.var = pf_arena_alloc(env.arena, room * sizeof *env.var);
     env_set_ours(&env, a, r, act->sandbox);
-    env_set_of_task(&env, r);
-    for (uint32_t i = 0; i < n_vars; i++) {
-        struct Environment_Variable v = Environment_variables__at(vars, i);
-        env_set(&env, Environment_Variable_name(v), Environment_Variable_value(v));
-    }
+    env_set_of_task(&env, r, info);
+    env_set_vars(&env, vars);
+    env_set_vars(&env, more);
     struct pf_str *text = pf_arena_alloc(env.arena, env.n * sizeof *text);
     for (uint32_t i = 0; i < env.n; i++) {
         text[i] = env_text(env.arena, &env.var[i]);
@@ -183,17 +213,16 @@ static void make_command(struct pf_agent *a, struct CommandInfo c, struct pf_age
     }
 }
 
-const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct run *r)
+static struct pf_agent_act_start *start_of(struct pf_agent *a, const struct run *r,
+                                           struct pf_uuid launch, struct pf_str cwd)
 {
     struct pf_arena *arena = pf_turn_arena(a->turn);
     struct pf_agent_act_start *act = pf_arena_zalloc(arena, sizeof *act);
-    struct CommandInfo c = ag_run_command(r);
-    struct pf_str cwd = CommandInfo_cwd(c);
 
-    act->launch = r->launch;
+    act->launch = launch;
+    act->container = r->launch;
     act->sandbox = ag_run_sandbox(a, r);
     act->user = pf_arena_strdup(arena, pf_str(r->user));
-    act->keeps_stdin = CommandInfo_keep_stdin(c);
     if (cwd.len == 0) {
         act->cwd = PF_STR("");
     } else if (cwd.at[0] == '/') {
@@ -201,7 +230,47 @@ const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const stru
     } else {
         act->cwd = pf_arena_printf(arena, "%s/%.*s", act->sandbox.at, PF_STR_ARG(cwd));
     }
+    return act;
+}
+
+/* What ContainerInfo says of the process. */
+static void make_container(struct pf_agent *a, struct ContainerInfo container,
+                           struct pf_agent_act_start *act)
+{
+    struct TTYInfo_WindowSize window = TTYInfo_window_size(ContainerInfo_tty_info(container));
+
+    act->rlimits = ag_rlimits_of(pf_turn_arena(a->turn), container, &act->n_rlimits);
+    if (ContainerInfo__has_tty_info(container)) {
+        act->is_terminal = act->keeps_stdin = true;
+        act->rows = TTYInfo_WindowSize_rows(window);
+        act->columns = TTYInfo_WindowSize_columns(window);
+    }
+}
+
+const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct run *r)
+{
+    struct TaskInfo info = TaskInfo__from_bytes((struct pf_bytes){r->info, r->info_len});
+    struct CommandInfo c = TaskInfo_command(info);
+    struct pf_agent_act_start *act = start_of(a, r, r->launch, CommandInfo_cwd(c));
+
+    act->owns_container = true;
+    act->keeps_stdin = CommandInfo_keep_stdin(c);
+    make_container(a, TaskInfo_container(info), act);
     make_command(a, c, act);
-    make_env(a, r, act);
+    make_env(a, r, info, (struct Environment){NULL}, act);
+    return act;
+}
+
+const struct pf_agent_act_start *ag_command_start_beside(struct pf_agent *a, const struct run *r,
+                                                         struct TaskInfo info, struct CommandInfo c,
+                                                         struct pf_uuid launch)
+{
+    struct pf_str cwd = CommandInfo_cwd(c);
+    struct pf_agent_act_start *act =
+        start_of(a, r, launch, cwd.len > 0 ? cwd : CommandInfo_cwd(TaskInfo_command(info)));
+
+    act->is_session = true;
+    make_command(a, c, act);
+    make_env(a, r, info, CommandInfo_environment(c), act);
     return act;
 }

@@ -2,6 +2,8 @@
 /* How a task ends, and what is said of it. The rows of the end come first; then the master is told,
  * the launcher may forget it, and readers of its output reach the end. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/checks_internal.h"
+#include "agent/core/limits_internal.h"
 
 #include <errno.h>
 
@@ -27,13 +29,13 @@ void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, con
     t->final_state = (int8_t)e->state;
     t->run.finished_ms = e->at_wall_ms > 0 ? e->at_wall_ms : a->wall_ms;
     t->run.kill_at = t->complete_at = AGENT_NEVER;
+    ag_checks_stop(a, t);
     ag_run_drop_info(&t->run);
     ag_task_uncount(a, t);
     if (t->run.kill_reason == KILL_TEARDOWN) {
         ag_updates_drop(a, t);
         ag_row_put_task(a, t);
     } else {
-        ag_row_put_task(a, t); /* before the send that may follow the update's row */
         ag_update_add(a, t, e->state, e);
     }
     ag_sessions_task_ended(a, &t->run);
@@ -44,9 +46,12 @@ void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, con
     }
 }
 
-/* State and reason of an end that the kill of the task explains. */
-static void explain_kill(const struct run *r, struct ending *e)
+/* State, reason and text of an end that the kill of the task explains. */
+static void explain_kill(struct pf_agent *a, struct run *r, struct ending *e)
 {
+    struct pf_arena *arena = pf_turn_arena(a->turn);
+    const struct task *t = r->kind == RUN_TASK ? ag_run_task(r) : NULL;
+
     switch ((enum kill_reason)r->kill_reason) {
     case KILL_NONE:
     case KILL_NOT_SUBSCRIBED:
@@ -54,11 +59,61 @@ static void explain_kill(const struct run *r, struct ending *e)
     case KILL_REQUEST:
     case KILL_GROUP:
     case KILL_TEARDOWN: e->state = TaskState_TASK_KILLED; break;
+    case KILL_HEALTH:
+        e->state = TaskState_TASK_KILLED;
+        if (t) {
+            e->text = pf_arena_printf(arena, "%s (%s)", e->text.at, ag_checks_why(a, t).at);
+        }
+        break;
     case KILL_COMPLETION:
         e->state = TaskState_TASK_FAILED;
         e->has_reason = true;
         e->reason = TaskStatus_Reason_REASON_MAX_COMPLETION_TIME_REACHED;
+        if (t) {
+            e->text = pf_arena_printf(arena, "%s (it ran longer than %s)", e->text.at,
+                                      ag_time_text(arena, t->completion_ms).at);
+        }
         break;
+    }
+}
+
+/* The kernel killed processes in its container for their memory: if the run failed, that is why.
+ * Numbers in MB as Mesos says them, then exact ones for people. */
+static void explain_memory(struct pf_agent *a, struct run *r, struct ending *e)
+{
+    struct pf_arena *arena = pf_turn_arena(a->turn);
+    uint64_t limit = ag_run_limits(a, r).memory_bytes, peak = r->memory_peak_bytes;
+    const char *victims = r->oom_kills == 1 ? "process was" : "processes were";
+    struct pf_str exact = pf_arena_printf(
+        arena, "%u %s killed for lack of memory, limit %llu bytes, peak %llu bytes",
+        (unsigned)r->oom_kills, victims, (unsigned long long)limit, (unsigned long long)peak);
+
+    if (e->state == TaskState_TASK_FAILED && r->kill_reason == KILL_NONE && limit > 0) {
+        uint64_t peak_mb = (peak + (UINT64_C(1) << 19)) >> 20;
+        e->has_reason = true;
+        e->reason = TaskStatus_Reason_REASON_CONTAINER_LIMITATION_MEMORY;
+        e->by_agent = true;
+        e->memory_limit_bytes = limit;
+        e->text = pf_arena_printf(
+            arena, "Memory limit exceeded: Requested: %s Maximum Used: %s (%s; %.*s)",
+            ag_bytes_text(arena, limit).at, ag_bytes_text(arena, peak_mb << 20).at, exact.at,
+            PF_STR_ARG(e->text));
+    } else {
+        e->text = pf_arena_printf(arena, "%.*s (%s)", PF_STR_ARG(e->text), exact.at);
+    }
+}
+
+/* What else is to be known of a run that has ended. */
+static void explain_end(struct pf_agent *a, struct run *r, struct ending *e)
+{
+    explain_kill(a, r, e);
+    if (r->oom_kills > 0) {
+        explain_memory(a, r, e);
+    }
+    if (r->kind == RUN_TASK && ag_run_task(r)->lost_sandbox) {
+        e->text =
+            pf_arena_printf(pf_turn_arena(a->turn), "%.*s (its sandbox was removed while it ran)",
+                            PF_STR_ARG(e->text));
     }
 }
 
@@ -85,7 +140,7 @@ void ag_run_end_status(struct pf_agent *a, struct run *r, int32_t wait_status, i
         e.state = e.exit_status == 0 ? TaskState_TASK_FINISHED : TaskState_TASK_FAILED;
         e.text = pf_arena_printf(arena, "Command exited with status %d", (int)e.exit_status);
     }
-    explain_kill(r, &e);
+    explain_end(a, r, &e);
     ag_run_end(a, r, &e, "exited");
 }
 
@@ -100,9 +155,7 @@ void ag_run_end_unknown(struct pf_agent *a, struct run *r, const char *text)
         .text = pf_str(text),
     };
 
-    if (r->kill_reason == KILL_REQUEST || r->kill_reason == KILL_TEARDOWN) {
-        e.state = TaskState_TASK_KILLED;
-    }
+    explain_end(a, r, &e);
     ag_run_end(a, r, &e, "unknown");
 }
 

@@ -3,6 +3,7 @@
  * signal to its processes, then SIGKILL when the grace has passed. A later kill only shortens the
  * grace. What was asked is stored, so that a restarted agent goes on with it. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/checks_internal.h"
 
 static void act_signal(struct pf_agent *a, const struct run *r, int signal)
 {
@@ -51,6 +52,12 @@ bool ag_run_record_kill(struct pf_agent *a, struct run *r, enum kill_reason reas
     return is_sooner || reason == KILL_TEARDOWN;
 }
 
+/* As TASK_KILLING, to frameworks that want to hear it. */
+bool ag_kill_is_told(uint8_t reason)
+{
+    return reason == KILL_REQUEST || reason == KILL_HEALTH;
+}
+
 bool ag_run_may_run(const struct run *r)
 {
     return r->phase == START_SENT || (r->phase == START_NONE && r->sm.state == RunState_STARTING);
@@ -65,23 +72,28 @@ void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, i
         return;
     }
     t->complete_at = AGENT_NEVER;
+    ag_checks_stop(a, t);
     if (!ag_run_record_kill(a, &t->run, reason, grace_ms, signal)) {
         return;
     }
     switch ((enum RunState)t->run.sm.state) {
     case RunState_ACCEPTED:
     case RunState_STARTING:
-        if (!ag_run_may_run(&t->run)) {
+        if (!ag_run_may_run(&t->run) && t->run.phase != START_FETCH) {
             ag_run_end_killed_early(a, &t->run);
             return;
         }
         ag_row_put_task(a, t);
+        if (t->run.phase == START_FETCH) {
+            ag_fetch_kill(a, &t->run); /* its end is awaited */
+        }
         break;
     case RunState_RUNNING:
         ag_run_move(a, &t->run, RunState_KILLING, "kill");
-        ag_row_put_task(a, t);
-        if (is_first && reason == KILL_REQUEST && t->run.fw->wants_killing) {
+        if (is_first && ag_kill_is_told(reason) && t->run.fw->wants_killing) {
             ag_update_add(a, t, TaskState_TASK_KILLING, NULL);
+        } else {
+            ag_row_put_task(a, t);
         }
         ag_run_kill_advance(a, &t->run);
         break;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the launcher tells: its list after each connect, starts, failures and ends. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/checks_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -73,6 +74,9 @@ static void run_is_running(struct pf_agent *a, struct run *r, struct LauncherPro
             r->start_time = LauncherProcess_start_time(p);
             ag_run_put_row(a, r);
         }
+        if (r->kind == RUN_TASK && r->kill_reason == KILL_NONE) {
+            ag_checks_begin(a, ag_run_task(r), true);
+        }
         break;
     case RunState_NONE:
     case RunState_ENDED: break;
@@ -92,6 +96,10 @@ static void run_has_exited(struct pf_agent *a, struct run *r, struct LauncherPro
     if (r->sm.state == RunState_ACCEPTED || r->sm.state == RunState_STARTING) {
         run_runs(a, r, p);
     }
+    uint64_t oom_kills = LauncherProcess_oom_kills(p);
+
+    r->oom_kills = oom_kills < UINT8_MAX ? (uint8_t)oom_kills : UINT8_MAX;
+    r->memory_peak_bytes = LauncherProcess_memory_peak_bytes(p);
     if (LauncherProcess_wait_status(p) < 0) {
         ag_run_end_unknown(a, r, "The launcher died while it ran, exit status unknown");
     } else {
@@ -111,7 +119,8 @@ void ag_on_process(struct pf_agent *a, const struct pf_agent_event *ev)
     }
     struct run *r = ag_run_by_launch(a, LauncherProcess_uuid(p));
 
-    if (!r && ag_session_on_process(a, p)) {
+    if (!r && (ag_check_on_process(a, launch, p) || ag_fetch_on_process(a, launch, ev) ||
+               ag_session_on_process(a, p))) {
         return;
     }
     if (!r || ag_run_is_ended(r)) {
@@ -143,10 +152,15 @@ void ag_on_process(struct pf_agent *a, const struct pf_agent_event *ev)
 static void resolve_start(struct pf_agent *a, struct run *r)
 {
     bool recovered = r->phase == START_NONE;
+    bool is_fetching = r->phase == START_FETCH || (recovered && ag_fetch_is_needed(r));
     bool is_same = recovered ? r->launcher && a->launcher && strcmp(r->launcher, a->launcher) == 0
                              : r->start_generation == a->launcher_generation;
 
-    if (r->phase == START_SENT || recovered) {
+    if (is_fetching && r->kill_reason != KILL_NONE) {
+        ag_run_end_killed_early(a, r);
+    } else if (is_fetching) { /* whichever launcher it was: it never began */
+        ag_run_begin(a, r);
+    } else if (r->phase == START_SENT || recovered) {
         if (!is_same) {
             ag_run_end_unknown(a, r,
                                "The launcher died while it started the task, exit status unknown");
@@ -194,6 +208,7 @@ void ag_on_processes_end(struct pf_agent *a)
     a->listing = false;
     for (; t; t = next) {
         next = TAILQ_NEXT(t, link);
+        ag_checks_listed(a, t);
         run_resolve(a, &t->run);
     }
     ag_sessions_list_end(a);

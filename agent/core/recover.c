@@ -3,6 +3,7 @@
  * their infos), then BOOT decides who this agent is and what became of its tasks as far as that
  * shows without the launcher. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/checks_internal.h"
 
 #include "common/base/alloc.h"
 #include "common/base/limits.h"
@@ -67,6 +68,16 @@ static void restore_task(struct pf_agent *a, struct pf_bytes key, struct Row_Age
         t->final_state = (int8_t)Row_AgentTask_final_state(row);
     }
     t->next_update = Row_AgentTask_next_update(row);
+    t->run.was_fetched = Row_AgentTask_was_fetched(row);
+    t->run.memory_peak_bytes = Row_AgentTask_memory_peak_bytes(row);
+    t->lost_sandbox = Row_AgentTask_lost_sandbox(row);
+    ag_states_restore(t, row);
+    if (Row_AgentTask__has_healthy(row)) {
+        t->healthy = Row_AgentTask_healthy(row);
+    }
+    if (Row_AgentTask__has_check_value(row)) {
+        ag_checks_restore_value(t, Row_AgentTask_check_value(row));
+    }
     if (Row_AgentTask_launcher(row).at) {
         t->run.launcher =
             pf_strndup(Row_AgentTask_launcher(row).at, Row_AgentTask_launcher(row).len);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's stored rows as they are written: AgentTable and the keys of schemas/rows.fbs. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/checks_internal.h"
 
 enum { UPDATE_KEY_BYTES = 20 };
 
@@ -96,6 +97,12 @@ void ag_row_put_task(struct pf_agent *a, const struct task *t)
         .kill_signal = t->run.kill_signal,
         .next_update = t->next_update,
         .launcher = pf_str(is_new_start ? a->launcher : NULL),
+        .was_fetched = t->run.was_fetched,
+        .healthy = {t->healthy >= 0, t->healthy > 0},
+        .check_value = ag_checks_value(t),
+        .states = ag_states_put_rows(a, b, t),
+        .memory_peak_bytes = t->run.memory_peak_bytes,
+        .lost_sandbox = t->lost_sandbox,
     };
 
     if (t->run.has_wait_status) {

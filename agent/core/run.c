@@ -3,6 +3,7 @@
  * is stored, then gets its sandbox, then is handed to the launcher; its row names the launcher that
  * is meant to start it, so that after a crash that one's list tells whether it did. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/limits_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -171,11 +172,19 @@ void ag_run_begin(struct pf_agent *a, struct run *r)
     if (act->script.at) {
         act->script.at = pf_arena_memdup(arena, act->script.at, act->script.len);
     }
+    act->limits = ag_run_limits(a, r);
     pf_turn_act(a->turn, PF_AGENT_ACT_SANDBOX, act);
 }
 
-/* All that its process needs is there. */
-static void run_prepared(struct pf_agent *a, struct run *r)
+struct pf_agent_limits ag_run_limits(const struct pf_agent *a, const struct run *r)
+{
+    struct need need = {.cpus = 0};
+
+    ag_need_add_task(&need, ag_task_summary(ag_run_task_const(r)));
+    return ag_need_limits(a, &need);
+}
+
+void ag_run_prepared(struct pf_agent *a, struct run *r)
 {
     r->phase = START_READY;
     if (ag_launcher_is_ready(a)) {
@@ -195,7 +204,13 @@ void ag_on_sandbox(struct pf_agent *a, const struct pf_agent_event *ev)
         ag_run_end_unborn(a, r, ev->sandbox.error, pf_str(ev->sandbox.stage));
         return;
     }
-    run_prepared(a, r); /* START_FETCH is not used yet */
+    if (!ag_fetch_is_needed(r)) {
+        ag_run_prepared(a, r);
+    } else if (ag_launcher_is_ready(a)) {
+        ag_fetch_start(a, r);
+    } else {
+        r->phase = START_FETCH; /* begins when the launcher is back */
+    }
 }
 
 void ag_run_start(struct pf_agent *a, struct run *r)

@@ -103,7 +103,7 @@ static enum TaskState latest_state(const struct task *t)
     switch ((enum RunState)t->run.sm.state) {
     case RunState_RUNNING: return TaskState_TASK_RUNNING;
     case RunState_KILLING:
-        return t->run.fw->wants_killing && t->run.kill_reason == KILL_REQUEST
+        return t->run.fw->wants_killing && ag_kill_is_told(t->run.kill_reason)
                    ? TaskState_TASK_KILLING
                    : TaskState_TASK_RUNNING;
     case RunState_ENDED: return (enum TaskState)t->final_state;
@@ -114,19 +114,14 @@ static enum TaskState latest_state(const struct task *t)
     return TaskState_TASK_STAGING;
 }
 
-/* The last update that was made, so that the master knows how it ended. */
+/* All that was told, the last one whole if it is still there: so the master knows how it ended. */
 static struct pf_refs put_statuses(struct pf_agent *a, struct pf_fb_builder *b,
                                    const struct task *t)
 {
     const struct update *last = TAILQ_LAST(&t->updates, update_list);
+    struct pf_bytes status = {last ? last->status : NULL, last ? last->len : 0};
 
-    if (!last) {
-        return (struct pf_refs){NULL, 0};
-    }
-    struct pf_ref *ref = pf_arena_alloc(pf_turn_arena(a->turn), sizeof *ref);
-
-    *ref = TaskStatus__copy(b, TaskStatus__from_bytes((struct pf_bytes){last->status, last->len}));
-    return (struct pf_refs){ref, 1};
+    return ag_states_put(a, b, t, status);
 }
 
 static struct pf_refs copy_summary_resources(struct pf_agent *a, struct pf_fb_builder *b,
@@ -163,6 +158,9 @@ static void add_states(struct Task__args *args, const struct task *t)
         args->status_update_uuid = (struct pf_bytes){head->uuid.b, sizeof head->uuid.b};
     } else if (t->told_state >= 0) {
         args->status_update_state = (struct TaskState__opt)PF_OPT((enum TaskState)t->told_state);
+    }
+    if (t->run.memory_peak_bytes > 0) {
+        args->memory_peak_bytes = (struct pf_opt_u64)PF_OPT(t->run.memory_peak_bytes);
     }
     if (t->run.has_wait_status && t->run.wait_status >= 0) {
         int32_t signal = t->run.wait_status & 0x7f;

@@ -3,6 +3,7 @@
  * acknowledged ones as history. A live task keeps a summary of its TaskInfo; the TaskInfo itself is
  * held until the task runs. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/checks_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -18,9 +19,10 @@ struct task *ag_task_create(struct pf_agent *a, struct pf_uuid launch)
     ag_run_init(a, &t->run, RUN_TASK, launch);
     t->final_state = -1;
     t->told_state = -1;
+    t->healthy = -1;
     t->completion_ms = AGENT_NEVER;
     t->grace_ms = AGENT_GRACE_MS;
-    t->complete_at = t->resend_at = t->expire_at = AGENT_NEVER;
+    t->complete_at = t->resend_at = AGENT_NEVER;
     t->resend_ms = a->opt.resend_ms;
     TAILQ_INIT(&t->updates);
     TAILQ_INSERT_TAIL(&a->live, t, link);
@@ -44,7 +46,8 @@ void ag_task_set_info(struct pf_agent *a, struct task *t, struct pf_bytes bytes)
     PF_ASSERT(t->summary == NULL);
     t->summary = pf_memdup(summary.data, summary.len);
     t->summary_len = summary.len;
-    t->run.keeps_stdin = CommandInfo_keep_stdin(TaskInfo_command(info));
+    t->run.keeps_stdin = CommandInfo_keep_stdin(TaskInfo_command(info)) ||
+                         ContainerInfo__has_tty_info(TaskInfo_container(info));
     if (KillPolicy__has_grace_period(TaskInfo_kill_policy(info))) {
         t->grace_ms =
             duration_ms(KillPolicy_grace_period(TaskInfo_kill_policy(info)), AGENT_GRACE_MAX_MS);
@@ -56,6 +59,7 @@ void ag_task_set_info(struct pf_agent *a, struct task *t, struct pf_bytes bytes)
         t->run.info = pf_memdup(bytes.at, bytes.len);
         t->run.info_len = bytes.len;
     }
+    ag_checks_set_info(a, t, info);
 }
 
 static uint32_t name_len(const struct task *t)
@@ -139,10 +143,10 @@ static int64_t least(int64_t a, int64_t b)
 
 int64_t ag_task_next(const struct pf_agent *a, const struct task *t)
 {
-    int64_t at = t->expire_at;
+    int64_t at = AGENT_NEVER;
 
     if (ag_launcher_is_ready(a)) {
-        at = least(at, t->complete_at);
+        at = least(t->complete_at, ag_checks_next(t));
     }
     return ag_is_registered(a) ? least(at, t->resend_at) : at;
 }
@@ -162,11 +166,14 @@ void ag_task_runs(struct pf_agent *a, struct task *t)
     struct ending started = {.at_wall_ms = t->run.started_ms};
 
     ag_run_drop_info(&t->run);
-    ag_row_put_task(a, t);
     if (t->run.kill_reason == KILL_TEARDOWN) {
+        ag_row_put_task(a, t);
         return;
     }
     ag_update_add(a, t, TaskState_TASK_RUNNING, &started);
+    if (t->run.kill_reason == KILL_NONE) {
+        ag_checks_begin(a, t, false);
+    }
     if (t->completion_ms != AGENT_NEVER && t->run.kill_reason == KILL_NONE) {
         int64_t ran_ms = a->wall_ms - t->run.started_ms;
         t->complete_at = a->now_ms + t->completion_ms - (ran_ms > 0 ? ran_ms : 0);
@@ -186,17 +193,13 @@ void ag_task_retire(struct pf_agent *a, struct task *t)
     ag_run_drop_info(&t->run);
     PF_FREE(t->summary);
     PF_FREE(t->run.user);
+    ag_checks_free(a, t);
+    ag_states_free(t);
     TAILQ_REMOVE(&a->live, t, link);
     a->n_live--;
     t->in_history = true;
-    TAILQ_INSERT_TAIL(&a->history, t, link);
-    a->n_history++;
-    int64_t age_ms = a->wall_ms - t->run.finished_ms;
-    t->expire_at = a->now_ms + (age_ms < 0 ? AGENT_HISTORY_MS : AGENT_HISTORY_MS - age_ms);
     ag_run_rearm(a, &t->run);
-    while (a->n_history > AGENT_HISTORY_TASKS) {
-        ag_task_remove(a, TAILQ_FIRST(&a->history));
-    }
+    ag_gc_insert(a, t);
 }
 
 /* Its sandbox and its rows go. */
@@ -236,6 +239,8 @@ void ag_task_free(struct pf_agent *a, struct task *t)
     if (t->run.name && pf_map_get(&a->by_name, t->run.name, name_len(t)) == t) {
         (void)pf_map_del(&a->by_name, t->run.name, name_len(t));
     }
+    ag_checks_free(a, t);
+    ag_states_free(t);
     ag_run_fini(a, &t->run);
     pf_free(t->summary);
     pf_free(t);

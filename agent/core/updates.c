@@ -2,6 +2,7 @@
 /* Update streams: for each task its updates in order, each stored before it is sent, one on its way
  * at a time, sent again until it is acknowledged by its uuid. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/checks_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -81,6 +82,20 @@ static struct pf_ref put_container(struct pf_agent *a, struct pf_fb_builder *b,
                                    });
 }
 
+static struct pf_ref put_limitation(struct pf_agent *a, struct pf_fb_builder *b,
+                                    const struct ending *e)
+{
+    struct pf_resources limit = {.n_items = 0};
+
+    if (e->memory_limit_bytes == 0) {
+        return (struct pf_ref){0};
+    }
+    limit.scalar_milli[PF_RES_MEM] = (int64_t)((e->memory_limit_bytes >> 10) * 1000 >> 10);
+    return TaskResourceLimitation__put(
+        b, &(struct TaskResourceLimitation__args){
+               .resources = ag_put_resources(b, pf_turn_arena(a->turn), &limit)});
+}
+
 static struct pf_msg build_status(struct pf_agent *a, const struct task *t, enum TaskState state,
                                   const struct ending *e, const struct pf_uuid *uuid)
 {
@@ -95,9 +110,12 @@ static struct pf_msg build_status(struct pf_agent *a, const struct task *t, enum
         .timestamp = PF_OPT((double)at_ms / 1000.0),
         .uuid = {uuid->b, sizeof uuid->b},
         .container_status = put_container(a, b, t),
+        .check_status = ag_checks_put_status(b, t),
+        .healthy = {t->healthy >= 0, t->healthy > 0},
     };
 
     if (e) {
+        args.limitation = put_limitation(a, b, e);
         args.message = e->text;
         if (e->by_agent) {
             args.source.v = TaskStatus_Source_SOURCE_AGENT;
@@ -109,6 +127,7 @@ static struct pf_msg build_status(struct pf_agent *a, const struct task *t, enum
     return TaskStatus__finish(b, TaskStatus__put(b, &args));
 }
 
+/* Stores the task as well. */
 void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state, const struct ending *e)
 {
     struct pf_uuid uuid = pf_uuid_random(&a->rng);
@@ -118,7 +137,10 @@ void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state, con
     struct update *u =
         update_enqueue(a, t, t->next_update, uuid, (int32_t)state, pf_msg_bytes(status));
 
+    ag_states_add(a, t, state, e);
+    ag_checks_told(t);
     ag_told_count(a, &u->untold);
+    ag_row_put_task(a, t);
     ag_row_put_update(a, u);
     if (is_first) {
         t->resend_ms = a->opt.resend_ms;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What an agent does not accept, although the master sent it, and how it says so. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/checks_internal.h"
+#include "agent/core/limits_internal.h"
 
 #include "common/base/limits.h"
 
@@ -47,8 +49,11 @@ static const char *command_problem(struct CommandInfo c)
     size_t bytes = CommandInfo_value(c).len;
     bool has_script = CommandInfo__has_script(c);
 
-    if (CommandInfo_uris__len(c) > 0) {
-        return "this agent does not fetch URIs";
+    for (uint32_t i = 0; i < CommandInfo_uris__len(c); i++) {
+        struct pf_str value = CommandInfo_URI_value(CommandInfo_uris__at(c, i));
+        if (value.len == 0 || has_nul(value)) {
+            return "a URI has no usable value";
+        }
     }
     if (!has_script && CommandInfo_value(c).len == 0) {
         return "the command has no value";
@@ -96,7 +101,11 @@ static const char *info_problem(struct AgentLaunchTask task)
     if (has_nul(AgentLaunchTask_user(task))) {
         return "the user contains a NUL byte";
     }
-    return command_problem(TaskInfo_command(info));
+    const char *problem = ag_limits_problem(info);
+
+    problem = problem ? problem : ag_container_problem(container);
+    problem = problem ? problem : ag_checks_problem(info);
+    return problem ? problem : command_problem(TaskInfo_command(info));
 }
 
 static const struct refusal *resources_refusal(struct pf_agent *a, struct TaskInfo info)

@@ -148,8 +148,7 @@ static void test_agent_refuses_what_it_cannot_run(void **state)
     struct pf_agent_stats stats;
 
     expect_refused(s, 1, "{}", "", "TASK_ERROR", "no value");
-    expect_refused(s, 2, "{'value': 'x', 'uris': [{'value': 'http://a'}]}", "", "TASK_ERROR",
-                   "URIs");
+    expect_refused(s, 2, "{'value': 'x', 'uris': [{'value': ''}]}", "", "TASK_ERROR", "URI");
     expect_refused(s, 3, "{'value': 'x'}", ", 'executor': {'executor_id': {'value': 'e'}}",
                    "TASK_ERROR", "executors");
     expect_refused(s, 4, "{'value': 'x'}",
