@@ -341,11 +341,14 @@ static int boot_core(struct agentd *d, struct pf_err *err)
     return boot_rows(d, err);
 }
 
-/* Beside our own program, unless it was said where. */
+/* Beside our own program, unless it was said where. NULL: it is not ours to start. */
 static char *launcher_path(const struct agentd *d)
 {
     char self[4096];
 
+    if (strcmp(d->o->launcher, "external") == 0) {
+        return NULL;
+    }
     if (d->o->launcher[0] != '\0') {
         return pf_strdup(d->o->launcher);
     }

@@ -120,6 +120,10 @@ int launcher_connect(struct pf_launcher_link *k, struct pf_err *err)
         pf_err_set_sys(err, PF_ECONN, errno, "connect to the launcher");
         return -1;
     }
+    if (fd < 0 && k->program == NULL) {
+        pf_err_set_sys(err, PF_ECONN, errno, "the launcher that somebody else starts");
+        return -1;
+    }
     if (fd < 0) {
         fd = launcher_spawn(k, err);
     }

@@ -389,7 +389,7 @@ int pf_launcher_link_create(struct pf_loop *loop, const struct pf_launcher_link_
     k->loop = loop;
     k->ops = *ops;
     k->ctx = ctx;
-    k->program = pf_strdup(o->program);
+    k->program = o->program != NULL ? pf_strdup(o->program) : NULL;
     k->dir = pf_strdup(o->dir);
     k->nofile = o->nofile;
     k->fd = -1;
@@ -406,7 +406,7 @@ int pf_launcher_link_create(struct pf_loop *loop, const struct pf_launcher_link_
         rc = pf_err_set_sys(err, pf_err_from_errno(errno), errno, "%s", o->dir);
     } else if (k->null_fd < 0) {
         rc = pf_err_set_sys(err, PF_EIO, errno, "/dev/null");
-    } else if (access(o->program, X_OK) != 0) {
+    } else if (o->program != NULL && access(o->program, X_OK) != 0) {
         rc = pf_err_set_sys(err, PF_ENOENT, errno,
                             "the launcher %s cannot be executed (say --launcher PATH)", o->program);
     }

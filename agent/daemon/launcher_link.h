@@ -28,7 +28,7 @@ struct pf_launcher_link_ops {
 
 struct pf_launcher_link_options {
     const char *dir;     /* of the launcher; exists */
-    const char *program; /* path of proffer-launcher */
+    const char *program; /* path of proffer-launcher; NULL: somebody else starts it */
     uint64_t nofile;     /* soft limit of descriptors of tasks; 0 = ours */
 };
 

@@ -287,6 +287,31 @@ static void test_killed_launcher_is_replaced(void **state)
     assert_int_equal(w->wait_status, -1);
 }
 
+/* Under systemd: a launcher that is missing is waited for, never started. */
+static void test_external_launcher_is_never_started(void **state)
+{
+    struct world *w = *state;
+    const struct pf_launcher_link_options o = {.dir = w->run};
+    pid_t pid = (pid_t)pf_launcher_link_pid(w->link);
+
+    pf_launcher_link_destroy(w->link);
+    w->is_up = false;
+    assert_int_equal(pf_launcher_link_create(w->loop, &o, &ops, w, &w->link, NULL), 0);
+    UNTIL(w, w->is_up);
+    assert_int_equal(pf_launcher_link_pid(w->link), pid);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    UNTIL(w, !w->is_up);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)execl(PF_LAUNCHER_PATH, "proffer-launcher", "--dir", w->run, (char *)NULL);
+        _exit(1);
+    }
+    UNTIL(w, w->is_up);
+    assert_int_equal(pf_launcher_link_pid(w->link), pid);
+    assert_int_equal(pf_launcher_link_counters(w->link)->spawned, 0);
+}
+
 static void test_missing_program_is_refused(void **state)
 {
     struct world *w = *state;
@@ -308,6 +333,7 @@ int main(void)
         CASE(test_signal_ends_what_runs_and_what_waits),
         CASE(test_new_link_finds_launcher_task_and_input),
         CASE(test_killed_launcher_is_replaced),
+        CASE(test_external_launcher_is_never_started),
         CASE(test_missing_program_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
