@@ -24,6 +24,9 @@ struct sim_process {
     const char *stage;
     bool ignores_term;
     bool forgotten;
+    bool is_beside;     /* a check, a session */
+    const char *report; /* of a fetcher */
+    uint64_t oom_kills, memory_peak_bytes;
     uint32_t n_starts, n_kills;
     int last_signal;
 };
@@ -77,6 +80,7 @@ struct agent_sim {
     bool crashed;
     int sandbox_error;
     const char *sandbox_stage;
+    int32_t answer; /* to checks by TCP and HTTP: a status, -1 = refused, 0 = silence */
 };
 
 struct agent_sim *agent_sim_create(void);
@@ -117,6 +121,16 @@ void agent_sim_launch_more(struct agent_sim *s, const char *framework_id, const 
 void agent_sim_launcher_down(struct agent_sim *s);
 void agent_sim_launcher_up(struct agent_sim *s, const char *instance);
 void agent_sim_exit(struct agent_sim *s, uint8_t n, int32_t wait_status);
+/* The same, after the kernel killed some of it for its memory. */
+void agent_sim_exit_oom(struct agent_sim *s, uint8_t n, int32_t wait_status, uint64_t oom_kills,
+                        uint64_t peak_bytes);
+/* Of launch `n`, NULL = none. A URI that begins with "slow" takes until it is told, "bad" fails. */
+struct sim_process *agent_sim_fetcher(struct agent_sim *s, uint8_t n);
+void agent_sim_fetched(struct agent_sim *s, uint8_t n, int32_t wait_status, const char *report);
+/* The process beside a task that was started last, NULL = none. */
+struct sim_process *agent_sim_beside(struct agent_sim *s);
+void agent_sim_disk(struct agent_sim *s, uint64_t free_bytes);
+void agent_sim_sandbox_gone(struct agent_sim *s, uint8_t n);
 struct sim_process *agent_sim_process(struct agent_sim *s, uint8_t n);
 struct sim_told *agent_sim_told(struct agent_sim *s, uint8_t n);
 /* "TASK_RUNNING TASK_FINISHED", what was told of launch `n`; borrowed until the next call. */

@@ -13,6 +13,7 @@ struct sim_event {
     struct sim_process process; /* as it was when it was told */
     int error;
     const char *stage;
+    int32_t status_code; /* CHECKED; -1 = refused */
     bool is_master, trusted;
     uint8_t *data; /* an Envelope */
     uint32_t len;
@@ -22,5 +23,15 @@ void sim_event_free(struct sim_event *ev);
 void sim_event_deliver(struct agent_sim *s, struct sim_event *ev);
 void sim_step(struct agent_sim *s, struct pf_agent_event *ev);
 void sim_effect(struct agent_sim *s, const struct pf_effect *e);
+struct sim_event *sim_event_push(struct agent_sim *s, enum pf_agent_event_type type);
+struct sim_process *sim_process_of(struct agent_sim *s, struct pf_uuid launch);
+void sim_process_tell(struct agent_sim *s, const struct sim_process *p);
+void sim_process_exit(struct agent_sim *s, struct sim_process *p, int32_t wait_status);
+
+/* agent_sim_care.c */
+void sim_act_fetch(struct agent_sim *s, const struct pf_agent_act_fetch *act);
+void sim_act_check(struct agent_sim *s, const struct pf_agent_act_check *act);
+void sim_act_limit(struct agent_sim *s, const struct pf_agent_act_limit *act);
+void sim_log_limits(struct agent_sim *s, const struct pf_agent_limits *limits);
 
 #endif

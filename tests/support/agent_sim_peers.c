@@ -11,7 +11,7 @@ void sim_event_free(struct sim_event *ev)
     pf_free(ev);
 }
 
-static struct sim_event *event_push(struct agent_sim *s, enum pf_agent_event_type type)
+struct sim_event *sim_event_push(struct agent_sim *s, enum pf_agent_event_type type)
 {
     struct sim_event *ev = PF_NEW(struct sim_event);
 
@@ -22,7 +22,7 @@ static struct sim_event *event_push(struct agent_sim *s, enum pf_agent_event_typ
 
 /* --- launcher --- */
 
-static struct sim_process *process_of(struct agent_sim *s, struct pf_uuid launch)
+struct sim_process *sim_process_of(struct agent_sim *s, struct pf_uuid launch)
 {
     for (uint32_t i = 0; i < s->processes.len; i++) {
         struct sim_process *p = s->processes.at[i];
@@ -43,32 +43,32 @@ static struct pf_uuid uuid_all(uint8_t n)
 
 struct sim_process *agent_sim_process(struct agent_sim *s, uint8_t n)
 {
-    return process_of(s, uuid_all(n));
+    return sim_process_of(s, uuid_all(n));
 }
 
-static void process_tell(struct agent_sim *s, const struct sim_process *p)
+void sim_process_tell(struct agent_sim *s, const struct sim_process *p)
 {
     if (s->launcher_up) {
-        event_push(s, PF_AGENT_PROCESS)->process = *p;
+        sim_event_push(s, PF_AGENT_PROCESS)->process = *p;
     }
 }
 
-static void process_exit(struct agent_sim *s, struct sim_process *p, int32_t wait_status)
+void sim_process_exit(struct agent_sim *s, struct sim_process *p, int32_t wait_status)
 {
     p->state = LauncherState_EXITED;
     p->wait_status = wait_status;
-    process_tell(s, p);
+    sim_process_tell(s, p);
 }
 
 /* Programs: "nosuch" cannot be executed, "stubborn" ignores SIGTERM, "exit N" ends at once, all
  * others run until they are told. */
 static void process_start(struct agent_sim *s, const struct pf_agent_act_start *act)
 {
-    struct sim_process *p = process_of(s, act->launch);
+    struct sim_process *p = sim_process_of(s, act->launch);
     int code = 0;
 
     if (p && !p->forgotten) {
-        process_tell(s, p); /* known: changes nothing */
+        sim_process_tell(s, p); /* known: changes nothing */
         return;
     }
     if (!p) {
@@ -78,26 +78,27 @@ static void process_start(struct agent_sim *s, const struct pf_agent_act_start *
     p->forgotten = false;
     p->launch = act->launch;
     p->n_starts++;
+    p->is_beside = act->is_session;
     const char *text = act->args[act->n_args - 1].at;
     if (strcmp(act->path.at, "nosuch") == 0) {
         p->state = LauncherState_FAILED;
         p->error = ENOENT;
         p->stage = "exec";
-        process_tell(s, p);
+        sim_process_tell(s, p);
         return;
     }
     p->state = LauncherState_RUNNING;
     p->pid = s->next_pid++;
     p->ignores_term = strcmp(text, "stubborn") == 0;
-    process_tell(s, p);
+    sim_process_tell(s, p);
     if (sscanf(text, "exit %d", &code) == 1) {
-        process_exit(s, p, code << 8);
+        sim_process_exit(s, p, code << 8);
     }
 }
 
 static void process_signal(struct agent_sim *s, const struct pf_agent_act_signal *act)
 {
-    struct sim_process *p = process_of(s, act->launch);
+    struct sim_process *p = sim_process_of(s, act->launch);
 
     if (!p || p->forgotten || p->state != LauncherState_RUNNING) {
         return;
@@ -105,7 +106,7 @@ static void process_signal(struct agent_sim *s, const struct pf_agent_act_signal
     p->n_kills++;
     p->last_signal = act->signal;
     if (act->signal == 9 || !p->ignores_term) {
-        process_exit(s, p, act->signal);
+        sim_process_exit(s, p, act->signal);
     }
 }
 
@@ -115,7 +116,7 @@ void agent_sim_exit(struct agent_sim *s, uint8_t n, int32_t wait_status)
 
     assert_non_null(p);
     assert_int_equal(p->state, LauncherState_RUNNING);
-    process_exit(s, p, wait_status);
+    sim_process_exit(s, p, wait_status);
     if (s->core) {
         agent_sim_run(s);
     }
@@ -124,7 +125,7 @@ void agent_sim_exit(struct agent_sim *s, uint8_t n, int32_t wait_status)
 void agent_sim_launcher_down(struct agent_sim *s)
 {
     s->launcher_up = false;
-    (void)event_push(s, PF_AGENT_LAUNCHER_DOWN);
+    (void)sim_event_push(s, PF_AGENT_LAUNCHER_DOWN);
     agent_sim_run(s);
 }
 
@@ -137,15 +138,15 @@ void agent_sim_launcher_up(struct agent_sim *s, const char *instance)
         (void)snprintf(s->launcher_instance, sizeof s->launcher_instance, "%s", instance);
     }
     s->launcher_up = true;
-    (void)event_push(s, PF_AGENT_LAUNCHER_UP);
+    (void)sim_event_push(s, PF_AGENT_LAUNCHER_UP);
     for (uint32_t i = 0; i < s->processes.len; i++) {
         struct sim_process *p = s->processes.at[i];
         p->forgotten = p->forgotten || is_new;
         if (!p->forgotten) {
-            process_tell(s, p);
+            sim_process_tell(s, p);
         }
     }
-    (void)event_push(s, PF_AGENT_PROCESSES_END);
+    (void)sim_event_push(s, PF_AGENT_PROCESSES_END);
     agent_sim_run(s);
 }
 
@@ -162,6 +163,8 @@ static struct pf_msg process_msg(struct agent_sim *s, struct pf_fb_builder *b,
         .stage = pf_str(p->stage),
         .started_ms = s->wall_ms,
         .ended_ms = p->state == LauncherState_EXITED ? s->wall_ms : 0,
+        .oom_kills = p->oom_kills,
+        .memory_peak_bytes = p->memory_peak_bytes,
     };
 
     return LauncherProcess__finish(b, LauncherProcess__put(b, &args));
@@ -183,9 +186,15 @@ void sim_event_deliver(struct agent_sim *s, struct sim_event *in)
     }
     if (in->type == PF_AGENT_PROCESS) {
         ev.process = process_msg(s, &b, &in->process);
+        ev.report = pf_str(in->process.report);
     } else if (in->type == PF_AGENT_LAUNCHER_UP) {
         struct LauncherHello__args hello = {.pid = 50, .instance = pf_str(s->launcher_instance)};
         ev.launcher = LauncherHello__finish(&b, LauncherHello__put(&b, &hello));
+    } else if (in->type == PF_AGENT_CHECKED) {
+        ev.checked.check = in->launch;
+        ev.checked.is_done = in->status_code >= 0;
+        ev.checked.status_code = in->status_code >= 0 ? (uint32_t)in->status_code : 0;
+        ev.checked.text = pf_str(in->status_code >= 0 ? "" : "Connection refused");
     } else if (in->type == PF_AGENT_SANDBOX) {
         ev.sandbox.launch = in->launch;
         ev.sandbox.error = in->error;
@@ -214,7 +223,7 @@ static void push_envelope(struct agent_sim *s, enum pf_agent_event_type type, ui
                    (unsigned long long)epoch, fields, body);
     pf_fb_builder_init(&b, NULL);
     struct pf_msg msg = test_msg(&b, &Envelope__desc, json);
-    struct sim_event *ev = event_push(s, type);
+    struct sim_event *ev = sim_event_push(s, type);
     ev->peer = peer;
     ev->data = pf_memdup(msg.data, msg.len);
     ev->len = msg.len;
@@ -256,7 +265,7 @@ void agent_sim_foreign_master_up(struct agent_sim *s, uint64_t epoch)
 void agent_sim_master_down(struct agent_sim *s)
 {
     s->master_up = false;
-    event_push(s, PF_AGENT_PEER_DOWN)->peer = SIM_MASTER + s->epoch;
+    sim_event_push(s, PF_AGENT_PEER_DOWN)->peer = SIM_MASTER + s->epoch;
     pf_turns_forget_peer(s->turns, SIM_MASTER + s->epoch);
     agent_sim_run(s);
 }
@@ -472,7 +481,7 @@ static void master_hears_update(struct agent_sim *s, uint64_t peer, struct Agent
         .body = body,
     };
     struct pf_msg msg = Envelope__finish(&b, Envelope__put(&b, &env));
-    struct sim_event *ev = event_push(s, PF_AGENT_MESSAGE);
+    struct sim_event *ev = sim_event_push(s, PF_AGENT_MESSAGE);
     ev->peer = peer;
     ev->data = pf_memdup(msg.data, msg.len);
     ev->len = msg.len;
@@ -547,8 +556,19 @@ static void effect_send(struct agent_sim *s, const struct pf_effect *e)
 
 static void log_start(struct agent_sim *s, const struct pf_agent_act_start *act)
 {
+    if (act->is_session) {
+        pf_buf_printf(&s->log, "beside %02x ", act->container.b[0]);
+    }
     pf_buf_printf(&s->log, "start %02x path=%s cwd=%s user=%s stdin=%d", act->launch.b[0],
                   act->path.at, act->cwd.at, act->user.at, act->keeps_stdin);
+    if (act->is_terminal) {
+        pf_buf_printf(&s->log, " terminal=%ux%u", (unsigned)act->columns, (unsigned)act->rows);
+    }
+    for (uint32_t i = 0; i < act->n_rlimits; i++) {
+        pf_buf_printf(&s->log, " rlimit%u=%llu/%llu", (unsigned)act->rlimits[i].resource,
+                      (unsigned long long)act->rlimits[i].soft,
+                      (unsigned long long)act->rlimits[i].hard);
+    }
     for (uint32_t i = 0; i < act->n_args; i++) {
         pf_buf_printf(&s->log, " [%s]", act->args[i].at);
     }
@@ -560,11 +580,12 @@ static void log_start(struct agent_sim *s, const struct pf_agent_act_start *act)
 
 static void act_sandbox(struct agent_sim *s, const struct pf_agent_act_sandbox *act)
 {
-    struct sim_event *ev = event_push(s, PF_AGENT_SANDBOX);
+    struct sim_event *ev = sim_event_push(s, PF_AGENT_SANDBOX);
 
-    pf_buf_printf(&s->log, "sandbox %02x %s user=%s script=%.*s\n", act->launch.b[0], act->path.at,
+    pf_buf_printf(&s->log, "sandbox %02x %s user=%s script=%.*s ", act->launch.b[0], act->path.at,
                   act->user.at, (int)act->script.len,
                   act->script.at ? (const char *)act->script.at : "");
+    sim_log_limits(s, &act->limits);
     ev->launch = act->launch;
     ev->error = s->sandbox_error;
     ev->stage = s->sandbox_stage;
@@ -594,7 +615,7 @@ static void effect_act(struct agent_sim *s, const struct pf_effect *e)
         }
         break;
     case PF_AGENT_ACT_FORGET: {
-        struct sim_process *p = process_of(s, *(const struct pf_uuid *)data);
+        struct sim_process *p = sim_process_of(s, *(const struct pf_uuid *)data);
         pf_buf_printf(&s->log, "forget %02x\n", ((const struct pf_uuid *)data)->b[0]);
         if (p && s->launcher_up) {
             assert_true(p->forgotten || p->state != LauncherState_RUNNING);
@@ -618,17 +639,16 @@ static void effect_act(struct agent_sim *s, const struct pf_effect *e)
     case PF_AGENT_ACT_REMOVE:
         pf_buf_printf(&s->log, "remove %02x %s\n", box->launch.b[0], box->path.at);
         break;
-    case PF_AGENT_ACT_FETCH:
-    case PF_AGENT_ACT_CHECK:
-    case PF_AGENT_ACT_LIMIT:
+    case PF_AGENT_ACT_FETCH: sim_act_fetch(s, data); break;
+    case PF_AGENT_ACT_CHECK: sim_act_check(s, data); break;
+    case PF_AGENT_ACT_LIMIT: sim_act_limit(s, data); break;
     case PF_AGENT_ACT_FILES:
     case PF_AGENT_ACT_SESSION_OPEN:
     case PF_AGENT_ACT_SESSION_INPUT:
     case PF_AGENT_ACT_SESSION_END:
     case PF_AGENT_ACT_TERMINAL:
     case PF_AGENT_ACT_CLOSE_LAUNCHER:
-    case PF_AGENT_ACT_LEFT:
-        break;
+    case PF_AGENT_ACT_LEFT: break;
     }
 }
 
