@@ -2,32 +2,15 @@
 /* ACCEPT: several offers of one agent, operations in order; every task is launched or answered. */
 #include <string.h>
 #include "common/base/limits.h"
-#include "master/core/agents.h"
+#include "master/core/accept_internal.h"
 #include "master/core/demand.h"
 #include "master/core/offers.h"
 #include "master/core/out.h"
-#include "master/core/tasks.h"
-#include "master/core/validate.h"
-
-enum { LAUNCH_BYTES_MAX = 1 << 20 }; /* of TaskInfos in one AgentLaunch */
-
-struct acceptance {
-    struct m_framework *f;
-    struct Scheduler_Call_Accept x;
-    struct m_offer **offer;
-    uint32_t n_offers;
-    struct m_agent *agent;
-    struct pf_resources left, used;
-    uint32_t n_launched;
-    struct pf_ref *launch; /* AgentLaunchTask, of the message being gathered */
-    uint32_t n_pending, pending_bytes;
-    struct pf_str unsupported; /* the first operation that was refused without a task to tell it */
-};
 
 /* --- what cannot be --- */
 
-static void tell_task(struct pf_master *m, const struct acceptance *c, struct TaskInfo info,
-                      enum TaskState state, enum TaskStatus_Reason reason, const char *text)
+void pf_m_accept_refuse(struct pf_master *m, const struct acceptance *c, struct TaskInfo info,
+                        enum TaskState state, enum TaskStatus_Reason reason, const char *text)
 {
     m->stats.tasks_refused++;
     pf_m_send_status(m, c->f,
@@ -69,12 +52,13 @@ static void refuse_operation(struct pf_master *m, struct acceptance *c, struct O
         Offer_Operation_LaunchGroup_task_group(Offer_Operation_launch_group(op));
 
     for (uint32_t i = 0; i < Offer_Operation_Launch_task_infos__len(launch); i++) {
-        tell_task(m, c, TaskInfo_Nested_info(Offer_Operation_Launch_task_infos__at(launch, i)),
-                  state, reason, text);
+        pf_m_accept_refuse(m, c,
+                           TaskInfo_Nested_info(Offer_Operation_Launch_task_infos__at(launch, i)),
+                           state, reason, text);
     }
     for (uint32_t i = 0; i < TaskGroupInfo_tasks__len(group); i++) {
-        tell_task(m, c, TaskInfo_Nested_info(TaskGroupInfo_tasks__at(group, i)), state, reason,
-                  text);
+        pf_m_accept_refuse(m, c, TaskInfo_Nested_info(TaskGroupInfo_tasks__at(group, i)), state,
+                           reason, text);
     }
     tell_operation(m, c, op, text);
 }
@@ -127,107 +111,43 @@ static void refuse_all(struct pf_master *m, struct acceptance *c, const char *pr
     m->stats.bad_messages++;
 }
 
-/* --- launches --- */
+/* --- operations --- */
 
-struct launch_item {
-    struct pf_bytes info;
-    struct pf_str user;
-    struct pf_uuid uuid;
-};
-
-/* Sends the launches gathered so far to the agent. */
-static void flush(struct pf_master *m, struct acceptance *c, const struct launch_item *item)
+/* False: its tasks were refused. */
+static bool is_launchable(struct pf_master *m, struct acceptance *c, struct Offer_Operation op,
+                          uint32_t n_tasks, enum TaskStatus_Reason reason)
 {
-    struct m_link *l = pf_m_link_need(c->agent, c->f);
-    struct pf_fb_builder *b;
+    const char *problem = NULL;
 
-    if (c->n_pending == 0) {
-        return;
+    if (Offer_Operation__has_id(op)) {
+        problem = "Operation id is not supported for LAUNCH and LAUNCH_GROUP";
+    } else if (n_tasks > PF_TASKS_PER_ACCEPT_MAX) {
+        problem = "More than 1000 tasks in one operation";
     }
-    b = pf_m_builder(m);
-    for (uint32_t i = 0; i < c->n_pending; i++) {
-        c->launch[i] = AgentLaunchTask__put(
-            b,
-            &(struct AgentLaunchTask__args){.info = item[i].info,
-                                            .launch_uuid = {item[i].uuid.b, sizeof item[i].uuid.b},
-                                            .user = item[i].user});
+    if (problem) {
+        refuse_operation(m, c, op, TaskState_TASK_ERROR, reason, problem);
     }
-    struct AgentLaunch__args args = {.framework_id = pf_str(c->f->id),
-                                     .tasks = {c->launch, c->n_pending}};
-
-    if (!l->info_sent) {
-        args.framework_info = m_blob_bytes(&c->f->info);
-        l->info_sent = true;
-    }
-    pf_m_send(m, c->agent->peer, Body_AgentLaunch, AgentLaunch__put(b, &args));
-    c->n_pending = 0;
-    c->pending_bytes = 0;
-}
-
-static void launch_one(struct pf_master *m, struct acceptance *c, struct pf_bytes bytes,
-                       struct launch_item *items)
-{
-    struct TaskInfo info = TaskInfo__from_bytes(bytes);
-    struct pf_resources needs = {0};
-    struct m_refusal why = {.reason = TaskStatus_Reason_REASON_TASK_INVALID};
-    bool is_small = bytes.len <= PF_TASK_INFO_MAX_BYTES;
-
-    if (!is_small) {
-        (void)pf_err_set(&why.err, PF_ELIMIT, "The task's description is too large");
-    }
-    if (!is_small || !pf_m_task_validate(m, c->f, c->agent, info, &c->left, &needs, &why)) {
-        tell_task(m, c, info, TaskState_TASK_ERROR, why.reason, why.err.msg);
-        pf_res_fini(&needs);
-        return;
-    }
-    pf_res_sub(&c->left, &needs);
-    pf_res_add(&c->used, &needs);
-    struct m_task *t = pf_m_task_launch(m, c->f, c->agent, info, &needs);
-
-    pf_res_fini(&needs);
-    items[c->n_pending++] =
-        (struct launch_item){bytes, pf_m_task_user(m, c->f, c->agent, info), t->launch};
-    c->n_launched++;
-    c->pending_bytes += bytes.len;
-    if (c->pending_bytes >= LAUNCH_BYTES_MAX) {
-        flush(m, c, items);
-    }
-}
-
-static void launch_all(struct pf_master *m, struct acceptance *c, struct Offer_Operation op)
-{
-    struct Offer_Operation_Launch launch = Offer_Operation_launch(op);
-    uint32_t n = Offer_Operation_Launch_task_infos__len(launch);
-    struct launch_item *items = pf_arena_alloc(pf_m_arena(m), (n + 1) * sizeof *items);
-
-    c->launch = pf_arena_alloc(pf_m_arena(m), (n + 1) * sizeof *c->launch);
-    for (uint32_t i = 0; i < n; i++) {
-        struct TaskInfo_Nested x = Offer_Operation_Launch_task_infos__at(launch, i);
-
-        launch_one(m, c, TaskInfo_Nested_info__bytes(x), items);
-    }
-    flush(m, c, items);
+    return problem == NULL;
 }
 
 static void operate(struct pf_master *m, struct acceptance *c, struct Offer_Operation op)
 {
+    struct Offer_Operation_Launch launch = Offer_Operation_launch(op);
+    struct Offer_Operation_LaunchGroup group = Offer_Operation_launch_group(op);
+
     switch (Offer_Operation_type(op)) {
     case Offer_Operation_Type_LAUNCH:
-        if (Offer_Operation__has_id(op)) {
-            refuse_operation(m, c, op, TaskState_TASK_ERROR, TaskStatus_Reason_REASON_TASK_INVALID,
-                             "Operation id is not supported for LAUNCH");
-        } else if (Offer_Operation_Launch_task_infos__len(Offer_Operation_launch(op)) >
-                   PF_TASKS_PER_ACCEPT_MAX) {
-            refuse_operation(m, c, op, TaskState_TASK_ERROR, TaskStatus_Reason_REASON_TASK_INVALID,
-                             "More than 1000 tasks in one operation");
-        } else {
-            launch_all(m, c, op);
+        if (is_launchable(m, c, op, Offer_Operation_Launch_task_infos__len(launch),
+                          TaskStatus_Reason_REASON_TASK_INVALID)) {
+            pf_m_launch_tasks(m, c, launch);
         }
         return;
     case Offer_Operation_Type_LAUNCH_GROUP:
-        refuse_operation(m, c, op, TaskState_TASK_ERROR,
-                         TaskStatus_Reason_REASON_TASK_GROUP_INVALID,
-                         "task groups are not supported yet");
+        if (is_launchable(m, c, op,
+                          TaskGroupInfo_tasks__len(Offer_Operation_LaunchGroup_task_group(group)),
+                          TaskStatus_Reason_REASON_TASK_GROUP_INVALID)) {
+            pf_m_launch_group(m, c, group);
+        }
         return;
     default: break;
     }

@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "master/core/drain.h"
+#include "master/core/executors.h"
 #include "master/core/frameworks.h"
 #include "master/core/offers.h"
 #include "master/core/out.h"
@@ -26,6 +27,7 @@ struct m_agent *pf_m_agent_new(struct pf_master *m, struct pf_str id, enum m_age
     STAILQ_INIT(&a->doomed);
     LIST_INIT(&a->links);
     a->links_by_framework.seed = m->agents.seed;
+    a->executors.seed = m->agents.seed;
     pf_m_text_set(&a->hostname, PF_STR(""));
     pf_m_text_set(&a->address, PF_STR(""));
     pf_m_text_set(&a->http_address, PF_STR(""));
@@ -90,6 +92,7 @@ void pf_m_agent_free(struct m_agent *a)
     pf_m_doomed_drop(a);
     pf_m_blob_fini(&a->info);
     pf_map_fini(&a->links_by_framework);
+    pf_map_fini(&a->executors);
     pf_free(a->id);
     pf_free(a->hostname);
     pf_free(a->address);
@@ -224,6 +227,7 @@ void pf_m_agent_deadline(struct pf_master *m, struct m_agent *a)
     }
     pf_m_agent_tell_failures(m, a);
     if (a->al) {
+        pf_m_agent_end_executors(m, a);
         pf_al_agent_remove(m->al, a->al);
         a->al = NULL;
     }
@@ -243,6 +247,7 @@ struct m_link *pf_m_link_need(struct m_agent *a, struct m_framework *f)
         l->key = f->number;
         l->agent = a;
         l->framework = f;
+        LIST_INIT(&l->executors);
         LIST_INSERT_HEAD(&a->links, l, of_agent);
         LIST_INSERT_HEAD(&f->links, l, of_framework);
         pf_map_put(&a->links_by_framework, &l->key, sizeof l->key, l);
@@ -252,6 +257,7 @@ struct m_link *pf_m_link_need(struct m_agent *a, struct m_framework *f)
 
 void pf_m_link_free(struct m_link *l)
 {
+    PF_ASSERT(LIST_EMPTY(&l->executors));
     pf_map_del(&l->agent->links_by_framework, &l->key, sizeof l->key);
     LIST_REMOVE(l, of_agent);
     LIST_REMOVE(l, of_framework);

@@ -8,6 +8,7 @@
 #include "common/base/limits.h"
 #include "master/core/convert.h"
 #include "master/core/drain.h"
+#include "master/core/executors.h"
 #include "master/core/frameworks.h"
 #include "master/core/out.h"
 #include "master/core/removals.h"
@@ -88,12 +89,25 @@ static int read_total(struct AgentInfo info, struct pf_resources *total, struct 
     return rc;
 }
 
-/* Do the tasks it is known to run fit `total`? */
+/* Do the tasks and executors it is known to run fit `total`? */
 static bool tasks_fit(const struct m_agent *a, const struct pf_resources *total)
 {
     struct pf_resources left = pf_res_dup(total);
+    const struct m_executor *x;
     const struct m_task *t;
+    const struct m_link *l;
     bool fits = true;
+
+    LIST_FOREACH(l, &a->links, of_agent)
+    {
+        LIST_FOREACH(x, &l->executors, of_link)
+        {
+            fits = fits && pf_res_contains(&left, &x->resources);
+            if (fits) {
+                pf_res_sub(&left, &x->resources);
+            }
+        }
+    }
 
     TAILQ_FOREACH(t, &a->tasks, of_agent)
     {
@@ -106,20 +120,38 @@ static bool tasks_fit(const struct m_agent *a, const struct pf_resources *total)
     return fits;
 }
 
+/* Takes what its tasks and executors use out of what is free, or gives it back. */
+static void count_used(struct pf_master *m, struct m_agent *a,
+                       void (*count)(struct pf_allocator *al, struct pf_al_agent *a,
+                                     struct pf_al_framework *f, const struct pf_resources *r))
+{
+    const struct m_executor *x;
+    const struct m_task *t;
+    const struct m_link *l;
+
+    TAILQ_FOREACH(t, &a->tasks, of_agent)
+    {
+        if (t->uses_resources) {
+            count(m->al, a->al, t->framework->al, &t->resources);
+        }
+    }
+    LIST_FOREACH(l, &a->links, of_agent)
+    {
+        LIST_FOREACH(x, &l->executors, of_link)
+        {
+            count(m->al, a->al, l->framework->al, &x->resources);
+        }
+    }
+}
+
 /* Makes what the allocator knows of it anew, with its tasks in it. */
 static void renew_al(struct pf_master *m, struct m_agent *a, const struct pf_resources *total)
 {
     struct pf_al_attribute attribute[PF_ATTRIBUTES_MAX * 2];
     struct AgentInfo info = AgentInfo__from_bytes(m_blob_bytes(&a->info));
-    struct m_task *t;
 
-    TAILQ_FOREACH(t, &a->tasks, of_agent)
-    {
-        if (t->uses_resources) {
-            pf_al_unuse(m->al, a->al, t->framework->al, &t->resources);
-        }
-    }
     if (a->al) {
+        count_used(m, a, pf_al_unuse);
         pf_al_agent_remove(m->al, a->al);
     }
     a->al = pf_al_agent_add(m->al, &(struct pf_al_agent_info){
@@ -132,12 +164,7 @@ static void renew_al(struct pf_master *m, struct m_agent *a, const struct pf_res
                                        .traits = a->runs_as_root ? PF_AL_TRAIT_ROOT : 0,
                                        .number = a->number,
                                        .owner = a});
-    TAILQ_FOREACH(t, &a->tasks, of_agent)
-    {
-        if (t->uses_resources) {
-            pf_al_use(m->al, a->al, t->framework->al, &t->resources);
-        }
-    }
+    count_used(m, a, pf_al_use);
 }
 
 static void set_particulars(struct m_agent *a, struct AgentRegister r, struct pf_bytes info)
@@ -206,6 +233,7 @@ static bool is_all_known(const struct m_agent *a, struct AgentRegister r)
 static void list_begin(struct pf_master *m, struct m_agent *a, struct AgentRegister r)
 {
     struct pf_fb_builder *b;
+    struct m_link *l, *next;
 
     pf_m_text_set(&a->instance, AgentRegister_instance(r));
     a->sequence = AgentRegister_sequence(r);
@@ -213,8 +241,11 @@ static void list_begin(struct pf_master *m, struct m_agent *a, struct AgentRegis
     a->needs_list = false;
     a->registration++;
     pf_m_doomed_drop(a);
-    while (!LIST_EMPTY(&a->links)) {
-        pf_m_link_free(LIST_FIRST(&a->links));
+    for (l = LIST_FIRST(&a->links); l; l = next) {
+        next = LIST_NEXT(l, of_agent);
+        if (LIST_EMPTY(&l->executors)) {
+            pf_m_link_free(l);
+        }
     }
     b = pf_m_builder(m);
     struct pf_ref body = AgentTasksWanted__put(b, &(struct AgentTasksWanted__args){0});
@@ -345,6 +376,9 @@ static void register_finish(struct pf_master *m, struct m_agent *a)
             pf_m_task_missing(m, t);
         }
     }
+    if (a->is_listing) {
+        pf_m_executors_missing(m, a);
+    }
     LIST_FOREACH(l, &a->links, of_agent)
     {
         l->info_sent = false;
@@ -359,12 +393,11 @@ static void register_finish(struct pf_master *m, struct m_agent *a)
     a->seen_ms = m->wall_ms;
     pf_m_agent_move(m, a, M_AGENT_REGISTERED, "tasks");
     b = pf_m_builder(m);
-    struct pf_ref body =
-        AgentRegistered__put(b, &(struct AgentRegistered__args){
-                                    .agent_id = pf_str(a->id),
-                                    .unreachable_ms = m->o.agent_unreachable_ms,
-                                    .is_deactivated = a->is_deactivated,
-                                    .drain = pf_m_drain_put(b, a)});
+    struct pf_ref body = AgentRegistered__put(
+        b, &(struct AgentRegistered__args){.agent_id = pf_str(a->id),
+                                           .unreachable_ms = m->o.agent_unreachable_ms,
+                                           .is_deactivated = a->is_deactivated,
+                                           .drain = pf_m_drain_put(b, a)});
 
     if (a->request_id > 0) {
         pf_m_reply_body(m, a->peer, a->request_id, Body_AgentRegistered, body);
@@ -377,6 +410,7 @@ static void register_finish(struct pf_master *m, struct m_agent *a)
             pf_m_send_kill(m, t);
         }
     }
+    pf_m_executors_resend(m, a);
     pf_m_doomed_kill(m, a);
     pf_m_drain_go_on(m, a);
     pf_m_agent_set_open(m, a);
@@ -402,12 +436,18 @@ void pf_m_on_agent_tasks(struct pf_master *m, struct m_peer *p, struct Envelope 
             return;
         }
     }
-    for (uint32_t i = 0; i < AgentTasks_tasks__len(x); i++) {
-        if (pf_m_task_learn(m, a, AgentTasks_tasks__at(x, i), &err) < 0) {
-            refuse(m, p, a->request_id > 0 ? a->request_id : request_id, ReplyCode_BAD_REQUEST,
-                   "%s", err.msg);
-            return;
-        }
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < AgentTasks_executors__len(x); i++) {
+        rc = pf_m_executor_learn(m, a, AgentTasks_executors__at(x, i), &err);
+    }
+    for (uint32_t i = 0; rc == 0 && i < AgentTasks_tasks__len(x); i++) {
+        rc = pf_m_task_learn(m, a, AgentTasks_tasks__at(x, i), &err);
+    }
+    if (rc < 0) {
+        refuse(m, p, a->request_id > 0 ? a->request_id : request_id, ReplyCode_BAD_REQUEST, "%s",
+               err.msg);
+        return;
     }
     if (AgentTasks_last(x)) {
         register_finish(m, a);

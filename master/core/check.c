@@ -4,6 +4,8 @@
 #include "master/core/agents.h"
 #include "master/core/demand.h"
 #include "master/core/drain.h"
+#include "master/core/executors.h"
+#include "master/core/history.h"
 #include "master/core/masters.h"
 #include "master/core/removals.h"
 #include "master/core/seen.h"
@@ -13,8 +15,10 @@
 static void check_agent(const struct pf_master *m, const struct m_agent *a)
 {
     struct pf_resources sum = {0};
+    const struct m_executor *x;
     const struct m_task *t;
-    uint32_t n_tasks = 0;
+    const struct m_link *l;
+    uint32_t n_tasks = 0, n_executors = 0;
     bool is_linked = a->sm.state == M_AGENT_REGISTERED || a->sm.state == M_AGENT_REGISTERING;
 
     PF_ASSERT(pf_map_get(&m->agents, a->id, (uint32_t)strlen(a->id)) == a);
@@ -30,6 +34,16 @@ static void check_agent(const struct pf_master *m, const struct m_agent *a)
             pf_res_add(&sum, &t->resources);
         }
     }
+    LIST_FOREACH(l, &a->links, of_agent)
+    {
+        LIST_FOREACH(x, &l->executors, of_link)
+        {
+            PF_ASSERT(x->link == l && l->agent == a);
+            pf_res_add(&sum, &x->resources);
+            n_executors++;
+        }
+    }
+    PF_ASSERT(n_executors == a->executors.len);
     PF_ASSERT(n_tasks == a->n_tasks);
     pf_m_drain_check(a);
     if (a->al) {
@@ -58,6 +72,7 @@ static void check_task(const struct pf_master *m, const struct m_framework *f,
     PF_ASSERT(!t->is_ended || !t->uses_resources);
     PF_ASSERT(t->is_history || pf_map_get(&f->tasks, t->id, t->id_len) == t);
     pf_res_check(&t->resources);
+    pf_m_history_check(t);
 }
 
 static void check_changes(const struct pf_master *m, const struct m_framework *f)
@@ -168,6 +183,7 @@ void pf_master_check(const struct pf_master *m)
         check_changes(m, f);
     }
     check_peers(m);
+    pf_m_executors_check(m);
     pf_m_masters_check(m);
     pf_m_seen_check(m);
     pf_m_removals_check(m);

@@ -7,6 +7,7 @@
 #include "common/base/limits.h"
 #include "master/core/agents.h"
 #include "master/core/demand.h"
+#include "master/core/executors.h"
 #include "master/core/drain.h"
 #include "master/core/frameworks_internal.h"
 #include "master/core/offers.h"
@@ -257,6 +258,7 @@ void pf_m_framework_remove(struct pf_master *m, struct m_framework *f, const cha
         struct m_link *l = LIST_FIRST(&f->links);
 
         pf_m_send_teardown(m, l->agent, pf_str(f->id));
+        pf_m_link_end_executors(m, l);
         pf_m_link_free(l);
     }
     if (p) {

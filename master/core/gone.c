@@ -4,6 +4,7 @@
 #include "common/base/alloc.h"
 #include "master/core/agents.h"
 #include "master/core/drain.h"
+#include "master/core/executors.h"
 #include "master/core/frameworks.h"
 #include "master/core/out.h"
 #include "master/core/removals.h"
@@ -34,6 +35,7 @@ static void lose_all(struct pf_master *m, struct m_agent *a, const struct m_loss
         next = TAILQ_NEXT(t, of_agent);
         pf_m_task_give_up(m, t, loss);
     }
+    pf_m_agent_end_executors(m, a);
     while (!LIST_EMPTY(&a->links)) {
         pf_m_link_free(LIST_FIRST(&a->links));
     }

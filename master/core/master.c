@@ -9,6 +9,7 @@
 #include "master/core/agents.h"
 #include "master/core/demand.h"
 #include "master/core/drain.h"
+#include "master/core/executors.h"
 #include "master/core/frameworks.h"
 #include "master/core/masters.h"
 #include "master/core/offers.h"
@@ -87,6 +88,7 @@ void pf_master_destroy(struct pf_master *m)
     pf_heap_fini(&m->demand_deadlines);
     offers_fini(m);
     pf_m_peers_fini(m);
+    pf_m_executors_fini(m);
     pf_m_frameworks_fini(m);
     pf_m_agents_fini(m);
     pf_m_masters_fini(m);
@@ -170,6 +172,8 @@ static const struct {
     {Scheduler_Call_Type_DECLINE, Scheduler_Call__has_decline, pf_m_on_decline},
     {Scheduler_Call_Type_REVIVE, NULL, pf_m_on_revive},
     {Scheduler_Call_Type_SUPPRESS, NULL, pf_m_on_suppress},
+    {Scheduler_Call_Type_MESSAGE, Scheduler_Call__has_message, pf_m_on_message_call},
+    {Scheduler_Call_Type_SHUTDOWN, Scheduler_Call__has_shutdown, pf_m_on_shutdown_call},
     {Scheduler_Call_Type_KILL, Scheduler_Call__has_kill, pf_m_on_kill},
     {Scheduler_Call_Type_ACKNOWLEDGE, Scheduler_Call__has_acknowledge, pf_m_on_acknowledge},
     {Scheduler_Call_Type_RECONCILE, Scheduler_Call__has_reconcile, pf_m_on_reconcile},
@@ -232,6 +236,8 @@ static const struct {
     void (*handle)(struct pf_master *m, struct m_peer *p, struct Envelope e);
 } bodies[] = {
     {Body_AgentUpdate, KIND(AGENT), true, false, pf_m_on_agent_update},
+    {Body_AgentMessage, KIND(AGENT), true, false, pf_m_on_agent_message},
+    {Body_AgentExecutorExited, KIND(AGENT), true, false, pf_m_on_executor_exited},
     {Body_AgentRegister, KIND(AGENT), true, false, pf_m_on_agent_register},
     {Body_AgentTasks, KIND(AGENT), true, false, pf_m_on_agent_tasks},
     {Body_AgentUnregister, KIND(AGENT), true, false, pf_m_on_agent_unregister},

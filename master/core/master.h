@@ -115,9 +115,11 @@ void pf_master_check(const struct pf_master *m);
 
 /* For /metrics and the benchmark; cheap. */
 struct pf_master_stats {
-    uint64_t n_agents, n_agents_registered, n_frameworks, n_frameworks_connected, n_offers, n_tasks;
+    uint64_t n_agents, n_agents_registered, n_frameworks, n_frameworks_connected, n_offers, n_tasks,
+        n_executors;
     uint64_t offers_made, offers_declined, offers_rescinded, offers_expired;
     uint64_t tasks_launched, tasks_refused, tasks_ended, updates, acknowledgements;
+    uint64_t messages, messages_dropped; /* between schedulers and executors */
     uint64_t bad_messages, allocation_runs, allocation_pairs;
     uint64_t n_watchers, epoch;
     uint64_t n_removals_held; /* agents that are gone and not called unreachable: a limit */

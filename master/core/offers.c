@@ -7,6 +7,7 @@
 #include "common/base/limits.h"
 #include "master/core/convert.h"
 #include "master/core/demand.h"
+#include "master/core/executors.h"
 #include "master/core/out.h"
 
 enum { FILTER_DEFAULT_MS = 5000 };
@@ -130,6 +131,27 @@ static void offer_make(struct pf_master *m, struct pf_al_hold *h)
     }
 }
 
+/* Where the agent's HTTP is; absent where that is not known. */
+static struct pf_ref url_put(struct pf_master *m, struct pf_fb_builder *b, const struct m_agent *a)
+{
+    const char *colon = strrchr(a->http_address, ':');
+    struct Address__args address = {.hostname = pf_str(a->hostname)};
+    int32_t port = 0;
+
+    for (const char *p = colon ? colon + 1 : ""; *p >= '0' && *p <= '9' && port < 65536; p++) {
+        port = port * 10 + (*p - '0');
+    }
+    if (!colon || port == 0 || port > 65535) {
+        return (struct pf_ref){0};
+    }
+    address.ip = (struct pf_str){a->http_address, (uint32_t)(colon - a->http_address)};
+    address.port = (struct pf_opt_i32)PF_OPT(port);
+    (void)m;
+    return URL__put(b, &(struct URL__args){.scheme = PF_STR("http"),
+                                           .address = Address__put(b, &address),
+                                           .path = PF_STR("/slave(1)")});
+}
+
 struct pf_ref pf_m_offer_put(struct pf_master *m, struct pf_fb_builder *b, const struct m_offer *o)
 {
     struct AgentInfo info = AgentInfo__from_bytes(m_blob_bytes(&o->agent->info));
@@ -151,6 +173,8 @@ struct pf_ref pf_m_offer_put(struct pf_master *m, struct pf_fb_builder *b, const
         }
         args.attributes = (struct pf_refs){refs, n_attributes};
     }
+    args.url = url_put(m, b, o->agent);
+    args.executor_ids = pf_m_executor_ids_put(m, b, o->agent, o->framework);
     if (role.at) {
         args.allocation_info =
             Resource_AllocationInfo__put(b, &(struct Resource_AllocationInfo__args){.role = role});

@@ -55,10 +55,12 @@ static void on_get_state(struct pf_master *m, const struct m_call *c)
     struct Master_Response_GetTasks__args tasks = {.tasks = {NULL, 0}};
     struct Master_Response_GetFrameworks__args frameworks = {.frameworks = {NULL, 0}};
     struct Master_Response_GetAgents__args agents = {.agents = {NULL, 0}};
+    struct Master_Response_GetExecutors__args executors = {.executors = {NULL, 0}};
     struct Master_Response_GetState__args state = {
         .get_tasks = Master_Response_GetTasks__put(b, &tasks),
         .get_frameworks = Master_Response_GetFrameworks__put(b, &frameworks),
-        .get_agents = Master_Response_GetAgents__put(b, &agents)};
+        .get_agents = Master_Response_GetAgents__put(b, &agents),
+        .get_executors = Master_Response_GetExecutors__put(b, &executors)};
 
     /* A step is bounded: the parts are lists of their own, read page by page. */
     pf_m_respond(
@@ -184,6 +186,7 @@ static const struct {
     {Master_Call_Type_GET_STATE, true, on_get_state},
     {Master_Call_Type_GET_AGENTS, true, pf_m_on_get_agents},
     {Master_Call_Type_GET_FRAMEWORKS, true, pf_m_on_get_frameworks},
+    {Master_Call_Type_GET_EXECUTORS, false, pf_m_on_get_executors},
     {Master_Call_Type_GET_TASKS, false, pf_m_on_get_tasks},
     {Master_Call_Type_GET_OFFERS, false, pf_m_on_get_offers},
     {Master_Call_Type_GET_MASTER, true, pf_m_on_get_master},

@@ -38,6 +38,9 @@ uint32_t pf_m_page_limit(const struct m_call *c);
 /* Reads "12.3.45" into numbers; missing ones are 0. */
 void pf_m_page_after(const struct m_call *c, uint64_t *out, uint32_t n);
 
+/* operator_executors.c */
+void pf_m_on_get_executors(struct pf_master *m, const struct m_call *c);
+
 /* operator_wait.c */
 void pf_m_on_wait_tasks(struct pf_master *m, const struct m_call *c);
 /* Answers those who waited for what changed in this step. */

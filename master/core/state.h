@@ -14,6 +14,7 @@
 #include "master/core/master.h"
 #include "master/core/order.h"
 #include "master/core/stamp.h"
+#include "master/core/state_agents.h"
 #include "master/core/state_quorum.h"
 #include "schemas/proffer.h"
 #include "schemas/rows.h"
@@ -21,18 +22,11 @@
 /* Of a row, beside the info in it: at most, with the key. */
 enum { PF_M_ROW_EXTRA_BYTES = 512 };
 
-struct m_task;
 struct m_offer;
 struct m_demand;
-TAILQ_HEAD(m_tasks, m_task);
 TAILQ_HEAD(m_offers, m_offer);
 TAILQ_HEAD(m_demands, m_demand);
-
-/* Bytes of a finished buffer of our own; owned. */
-struct m_blob {
-    uint8_t *at;
-    uint32_t len;
-};
+struct m_history;
 
 /* A request that waits: `wait_tasks` or `why`. In the lists of its peer and of what it waits for.
  */
@@ -60,81 +54,6 @@ struct m_peer {
     TAILQ_ENTRY(m_peer) of_masters; /* kind MASTER */
 };
 TAILQ_HEAD(m_peers, m_peer);
-
-enum m_agent_state { /* order of pf_m_agent_table */
-                     M_AGENT_INVALID = 0,
-                     M_AGENT_RECOVERED,   /* from a row; not heard of since */
-                     M_AGENT_REGISTERING, /* tells its tasks */
-                     M_AGENT_REGISTERED,
-                     M_AGENT_DISCONNECTED, /* link broken a moment ago */
-                     M_AGENT_UNREACHABLE,
-                     M_AGENT_GONE, /* for good: an operator said so */
-                     M_AGENT_LEFT, /* for good: forgotten but for the history of its tasks */
-                     M_AGENT_COUNT
-};
-
-/* What an operator wants of it; in its row. */
-struct m_drain {
-    bool is_on, is_done, marks_gone, has_grace;
-    int64_t grace_ms;   /* the most that a task gets */
-    int64_t started_ms; /* wall */
-};
-
-/* A launch that an agent told of and that may not be: killed as soon as it is registered. */
-struct m_doomed {
-    char *framework_id, *task_id;
-    struct pf_uuid launch;
-    bool has_own_grace; /* else none */
-    STAILQ_ENTRY(m_doomed) link;
-};
-
-struct m_agent {
-    struct pf_sm sm;
-    uint64_t number;
-    char *id;
-    struct m_blob info; /* AgentInfo */
-    char *hostname, *address, *http_address, *version, *isolation, *task_user;
-    int64_t pid;
-    bool runs_as_root, allows_any_user;
-    struct pf_al_agent *al; /* from registering until unreachable */
-    struct m_peer *peer;    /* REGISTERING and REGISTERED */
-    uint64_t registration;  /* how many times it began to register */
-    uint64_t request_id;    /* of the registration under way */
-    char *instance;         /* of the agent's process that told its tasks */
-    uint64_t sequence;      /* all that it counted up to here was heard */
-    bool is_learnt;         /* it told its tasks to this core */
-    bool is_listing;        /* its list began and did not come to its end */
-    enum m_doubt doubt;
-    bool is_seen;     /* another master said that it is linked there */
-    bool is_given_up; /* ... nobody did: unreachable at its deadline */
-    enum m_hold hold; /* why it is not unreachable though its time is over */
-    TAILQ_ENTRY(m_agent) of_doubt;
-    bool needs_list;   /* it may not have heard a command that its list would show undone */
-    bool is_returning; /* it registers and was unreachable */
-    bool is_deactivated, is_leaving;
-    struct m_drain drain;
-    bool is_drain_due; /* in m->drains */
-    TAILQ_ENTRY(m_agent) of_drains;
-    STAILQ_HEAD(, m_doomed) doomed;
-    uint32_t n_known; /* tasks that point to it, those in the history too */
-    int64_t gone_ms;  /* wall */
-    LIST_ENTRY(m_agent) of_left;
-    int64_t admitted_ms, registered_ms, reregistered_ms, seen_ms, unreachable_ms; /* wall */
-    struct pf_heap_node deadline;
-    struct m_tasks tasks;
-    uint32_t n_tasks; /* not ended ones */
-    LIST_HEAD(, m_link) links;
-    struct pf_map links_by_framework;
-};
-
-/* The agent knows the framework. */
-struct m_link {
-    uint64_t key; /* the framework's number */
-    struct m_agent *agent;
-    struct m_framework *framework;
-    bool info_sent; /* since the agent's registration */
-    LIST_ENTRY(m_link) of_agent, of_framework;
-};
 
 enum m_framework_state { /* order of pf_m_framework_table */
                          M_FRAMEWORK_INVALID = 0,
@@ -215,11 +134,13 @@ struct m_task {
     int64_t kill_grace_ms;
     int64_t created_ms, started_ms, finished_ms; /* wall */
     int64_t unreachable_ms;
-    int64_t kill_deadline_ms; /* wall; when SIGKILL comes at the latest, 0: it is not killed */
-    bool is_given_up;         /* ended here, whatever its agent says of it */
-    struct m_blob status;  /* the last TaskStatus */
-    struct m_blob summary; /* Task: what does not change */
-    uint64_t change;       /* of the framework's sequence */
+    int64_t kill_deadline_ms;   /* wall; when SIGKILL comes at the latest, 0: it is not killed */
+    bool is_given_up;           /* ended here, whatever its agent says of it */
+    uint64_t memory_peak_bytes; /* 0: not known */
+    struct m_history *history;  /* what was told before `status`; NULL: nothing */
+    struct m_blob status;       /* the last TaskStatus */
+    struct m_blob summary;      /* Task: what does not change */
+    uint64_t change;            /* of the framework's sequence */
     TAILQ_ENTRY(m_task) of_agent, by_change;
     uint32_t id_len;
     char id[]; /* with a NUL */
@@ -279,7 +200,7 @@ struct pf_master {
     uint32_t n_views;
     struct m_peers masters;
     struct pf_map peers, agents, frameworks, offers, linked;
-    struct pf_order agent_order, framework_order, offer_order, completed;
+    struct pf_order agent_order, framework_order, offer_order, completed, executors;
     struct pf_map completed_by_id;
     struct pf_heap agent_deadlines, framework_deadlines, offer_deadlines, demand_deadlines;
     struct pf_allocator *al;
@@ -289,7 +210,7 @@ struct pf_master {
     struct m_removals removals;
     struct m_agents drains;    /* draining ones of which something changed in this step */
     LIST_HEAD(, m_agent) left; /* agents that are in no other list */
-    uint32_t n_awaited; /* agents that may hold tasks which this core does not know of */
+    uint32_t n_awaited;        /* agents that may hold tasks which this core does not know of */
     uint32_t n_waits, n_waiting_demands;
     struct m_demands unsettled;
     TAILQ_HEAD(m_frameworks, m_framework) woken, with_fresh; /* empty between steps */

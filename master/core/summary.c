@@ -5,8 +5,10 @@
 #include "common/base/buf.h"
 #include "common/base/limits.h"
 #include "master/core/convert.h"
+#include "master/core/history.h"
 #include "master/core/out.h"
 #include "master/core/tasks.h"
+#include "master/core/validate.h"
 
 /* The command line as people read it, shortened. */
 static struct pf_str shown_command(struct pf_master *m, struct CommandInfo c)
@@ -61,16 +63,50 @@ static struct pf_str utf8_whole(struct pf_str s)
     return s;
 }
 
-struct pf_bytes pf_m_summary_of_launch(struct pf_master *m, const struct m_framework *f,
+static struct pf_refs limits_put(struct pf_master *m, struct pf_fb_builder *b, uint32_t n,
+                                 const struct MapOfValueScalar *limits)
+{
+    struct pf_ref *refs = pf_arena_alloc(pf_m_arena(m), (n + 1) * sizeof *refs);
+
+    for (uint32_t i = 0; i < n; i++) {
+        refs[i] = MapOfValueScalar__copy(b, limits[i]);
+    }
+    return (struct pf_refs){refs, n};
+}
+
+/* What the launch says beyond the task itself. */
+static void put_launch(struct pf_master *m, struct pf_fb_builder *b, const struct m_launch *l,
+                       struct TaskInfo info, struct Task__args *args)
+{
+    struct ExecutorInfo x = ExecutorInfo__from_bytes(l->executor);
+    struct MapOfValueScalar limits[2] = {{{NULL}}};
+    uint32_t n = TaskInfo_limits__len(info);
+
+    for (uint32_t i = 0; i < n && i < PF_ARRAY_LEN(limits); i++) {
+        limits[i] = TaskInfo_limits__at(info, i);
+    }
+    args->limits = limits_put(m, b, n < PF_ARRAY_LEN(limits) ? n : PF_ARRAY_LEN(limits), limits);
+    if (x.tab.p) {
+        args->executor_id = ExecutorID__copy(b, ExecutorInfo_executor_id(x));
+    }
+    if (l->is_group) {
+        args->group_uuid = (struct pf_bytes){l->group.b, sizeof l->group.b};
+    }
+}
+
+struct pf_bytes pf_m_summary_of_launch(struct pf_master *m, const struct m_launch *l,
                                        struct TaskInfo info)
 {
     struct pf_fb_builder *b = pf_m_builder(m);
-    struct CommandInfo command = TaskInfo_command(info);
+    struct ExecutorInfo x = ExecutorInfo__from_bytes(l->executor);
+    struct CommandInfo command =
+        TaskInfo__has_command(info) ? TaskInfo_command(info) : ExecutorInfo_command(x);
     struct pf_str user = CommandInfo_user(command);
     struct Task__args args = {.name = TaskInfo_name(info),
-                              .user = user.len > 0 ? user : pf_str(f->user),
+                              .user = user.len > 0 ? user : pf_str(l->f->user),
                               .command = utf8_whole(shown_command(m, command))};
 
+    put_launch(m, b, l, info, &args);
     if (TaskInfo__has_labels(info)) {
         args.labels = Labels__copy(b, TaskInfo_labels(info));
     }
@@ -93,8 +129,23 @@ struct pf_bytes pf_m_summary_of_launch(struct pf_master *m, const struct m_frame
 }
 
 /* The parts of `x` that a summary holds. */
-static void copy_summary(struct pf_fb_builder *b, struct Task x, struct Task__args *args)
+static void copy_summary(struct pf_master *m, struct pf_fb_builder *b, struct Task x,
+                         struct Task__args *args)
 {
+    struct MapOfValueScalar limits[2] = {{{NULL}}};
+    uint32_t n = Task_limits__len(x);
+
+    for (uint32_t i = 0; i < n && i < PF_ARRAY_LEN(limits); i++) {
+        limits[i] = Task_limits__at(x, i);
+    }
+    if (n > 0) {
+        args->limits =
+            limits_put(m, b, n < PF_ARRAY_LEN(limits) ? n : PF_ARRAY_LEN(limits), limits);
+    }
+    args->group_uuid = Task_group_uuid(x);
+    if (Task__has_executor_id(x)) {
+        args->executor_id = ExecutorID__copy(b, Task_executor_id(x));
+    }
     args->name = Task_name(x);
     args->user = Task_user(x);
     args->command = Task_command(x);
@@ -125,7 +176,7 @@ struct pf_bytes pf_m_summary_of_task(struct pf_master *m, struct Task x)
     struct pf_fb_builder *b = pf_m_builder(m);
     struct Task__args args = {0};
 
-    copy_summary(b, x, &args);
+    copy_summary(m, b, x, &args);
     args.command.len =
         args.command.len < PF_COMMAND_SHOWN_MAX ? args.command.len : PF_COMMAND_SHOWN_MAX;
     args.command = utf8_whole(args.command);
@@ -146,15 +197,13 @@ struct pf_ref pf_m_task_put(struct pf_master *m, struct pf_fb_builder *b, const 
         .agent_address = pf_str(t->agent->address),
         .kill_deadline_ms = t->is_ended ? 0 : t->kill_deadline_ms,
     };
-    struct pf_ref status;
 
-    copy_summary(b, Task__from_bytes(m_blob_bytes(&t->summary)), &args);
-    if (last.tab.p) {
-        status = TaskStatus__copy(b, last);
-        args.statuses = (struct pf_refs){&status, 1};
-    }
+    copy_summary(m, b, Task__from_bytes(m_blob_bytes(&t->summary)), &args);
     if (t->is_pending) {
         args.status_update_uuid = TaskStatus_uuid(last);
+    }
+    if (t->memory_peak_bytes > 0) {
+        args.memory_peak_bytes = (struct pf_opt_u64)PF_OPT(t->memory_peak_bytes);
     }
     if (t->has_exit_status) {
         args.exit_status = (struct pf_opt_i32)PF_OPT(t->exit_status);
@@ -169,5 +218,6 @@ struct pf_ref pf_m_task_put(struct pf_master *m, struct pf_fb_builder *b, const 
     args.framework_id =
         FrameworkID__put(b, &(struct FrameworkID__args){.value = pf_str(t->framework->id)});
     args.agent_id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(t->agent->id)});
+    args.statuses = pf_m_history_put(m, b, t, args.task_id, args.agent_id);
     return Task__put(b, &args);
 }

@@ -9,7 +9,9 @@
 #include "master/core/convert.h"
 #include "master/core/drain.h"
 #include "master/core/frameworks_internal.h"
+#include "master/core/history.h"
 #include "master/core/out.h"
+#include "master/core/validate.h"
 
 /* The state of the machine for a reported one; INVALID where no task can be in it. */
 static enum m_task_state machine_state(enum TaskState s)
@@ -90,16 +92,16 @@ static struct m_task *task_new(struct pf_master *m, struct m_framework *f, struc
     return t;
 }
 
-struct m_task *pf_m_task_launch(struct pf_master *m, struct m_framework *f, struct m_agent *a,
-                                struct TaskInfo info, const struct pf_resources *resources)
+struct m_task *pf_m_task_launch(struct pf_master *m, const struct m_launch *l, struct TaskInfo info,
+                                const struct pf_resources *resources)
 {
-    struct m_task *t =
-        task_new(m, f, a, TaskID_value(TaskInfo_task_id(info)), TaskState_TASK_STAGING, "launch");
+    struct m_task *t = task_new(m, l->f, l->a, TaskID_value(TaskInfo_task_id(info)),
+                                TaskState_TASK_STAGING, "launch");
 
     t->launch = pf_uuid_random(&m->rng);
     t->resources = pf_res_dup(resources);
     t->uses_resources = true;
-    pf_m_blob_set(&t->summary, pf_m_summary_of_launch(m, f, info));
+    pf_m_blob_set(&t->summary, pf_m_summary_of_launch(m, l, info));
     m->stats.tasks_launched++;
     return t;
 }
@@ -132,8 +134,11 @@ static void learn_status(struct pf_master *m, struct m_task *t, struct Task x)
     uint32_t n = Task_statuses__len(x);
 
     if (n > 0) {
-        struct pf_fb_builder *b = pf_m_builder(m);
         struct TaskStatus last = Task_statuses__at(x, n - 1);
+
+        pf_m_history_status(m, t, last);
+        pf_m_history_learn(m, t, x);
+        struct pf_fb_builder *b = pf_m_builder(m);
 
         pf_m_blob_set(&t->status, pf_msg_bytes(TaskStatus__finish(b, TaskStatus__copy(b, last))));
         t->is_pending = is_head_of_stream(x, last);
@@ -143,6 +148,7 @@ static void learn_status(struct pf_master *m, struct m_task *t, struct Task x)
     t->finished_ms = Task_finished_ms(x);
     t->has_exit_status = Task__has_exit_status(x);
     t->exit_status = Task_exit_status(x);
+    t->memory_peak_bytes = Task_memory_peak_bytes(x);
     t->has_signal = Task__has_signal(x);
     t->signal = Task_signal(x);
 }
@@ -163,8 +169,9 @@ static int take_resources(struct pf_master *m, struct m_task *t, struct pf_err *
 }
 
 /* Its agent was unreachable: whatever the framework was told, this is how it is. */
-static void tell_returned(struct pf_master *m, const struct m_task *t)
+static void tell_returned(struct pf_master *m, struct m_task *t)
 {
+    pf_m_history_note(m, t, t->state, TaskStatus_Reason_REASON_AGENT_REREGISTERED);
     pf_m_send_status(m, t->framework,
                      &(struct m_status){.task_id = m_task_id(t),
                                         .agent_id = pf_str(t->agent->id),
@@ -284,6 +291,7 @@ void pf_m_task_missing(struct pf_master *m, struct m_task *t)
     }
     pf_m_task_set_state(m, t, state, "missing");
     t->update_state = state;
+    pf_m_history_note(m, t, state, TaskStatus_Reason_REASON_RECONCILIATION);
     pf_m_send_status(
         m, f,
         &(struct m_status){.task_id = m_task_id(t),
@@ -362,6 +370,7 @@ void pf_m_task_unreachable(struct pf_master *m, struct m_task *t)
     t->update_state = state;
     t->is_pending = false; /* the agent tells it again when it is back */
     t->unreachable_ms = m->wall_ms;
+    pf_m_history_note(m, t, state, TaskStatus_Reason_REASON_AGENT_REMOVED);
     pf_m_task_changed(m, t);
     pf_m_send_status(
         m, t->framework,
@@ -384,6 +393,7 @@ void pf_m_task_give_up(struct pf_master *m, struct m_task *t, const struct m_los
     if (!t->is_ended) {
         t->is_given_up = true;
         pf_m_task_set_state(m, t, state, loss->why);
+        pf_m_history_note(m, t, state, loss->reason);
         t->update_state = state;
         t->is_pending = false;
         if (!is_told) {
@@ -407,6 +417,7 @@ void pf_m_task_drop(struct pf_master *m, struct m_task *t)
     if (!t->is_ended) {
         pf_m_task_set_state(m, t, TaskState_TASK_KILLED, "framework_removed");
         t->update_state = TaskState_TASK_KILLED;
+        pf_m_history_note(m, t, TaskState_TASK_KILLED, TaskStatus_Reason_REASON_FRAMEWORK_REMOVED);
     }
     pf_m_task_to_history(m, t);
 }
@@ -438,6 +449,7 @@ void pf_m_task_free(struct m_task *t)
 {
     pf_m_agent_unknown(t->agent);
     pf_res_fini(&t->resources);
+    pf_m_history_fini(t);
     pf_m_blob_fini(&t->status);
     pf_m_blob_fini(&t->summary);
     pf_free(t);

@@ -6,6 +6,8 @@
 
 #include "master/core/state.h"
 
+struct m_launch;
+
 bool pf_m_state_is_terminal(enum TaskState s);
 /* Live or unreachable, or ended and not yet acknowledged. */
 struct m_task *pf_m_task_get(const struct m_framework *f, struct pf_str id);
@@ -13,8 +15,8 @@ struct m_task *pf_m_task_get(const struct m_framework *f, struct pf_str id);
 struct m_task *pf_m_task_find(const struct m_framework *f, struct pf_str id);
 
 /* A task that starts now, using `resources` (copied) that the allocator counts already. */
-struct m_task *pf_m_task_launch(struct pf_master *m, struct m_framework *f, struct m_agent *a,
-                                struct TaskInfo info, const struct pf_resources *resources);
+struct m_task *pf_m_task_launch(struct pf_master *m, const struct m_launch *l, struct TaskInfo info,
+                                const struct pf_resources *resources);
 /* One that an agent tells of in its registration. PF_EINVAL, PF_ELIMIT: it cannot be; the
  * registration fails. */
 PF_MUST_USE int pf_m_task_learn(struct pf_master *m, struct m_agent *a, struct Task x,
@@ -59,7 +61,7 @@ static inline enum PartitionAction m_task_policy(const struct m_task *t)
 }
 
 /* summary.c: the Task of a launch, without what changes; in the turn's memory. */
-struct pf_bytes pf_m_summary_of_launch(struct pf_master *m, const struct m_framework *f,
+struct pf_bytes pf_m_summary_of_launch(struct pf_master *m, const struct m_launch *l,
                                        struct TaskInfo info);
 struct pf_bytes pf_m_summary_of_task(struct pf_master *m, struct Task x);
 /* The whole Task for a list. */

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "master/core/agents.h"
 #include "master/core/frameworks.h"
+#include "master/core/history.h"
 #include "master/core/out.h"
 #include "master/core/tasks.h"
 
@@ -23,6 +24,7 @@ static void note_status(struct pf_master *m, struct m_task *t, struct AgentUpdat
     enum TaskState latest =
         AgentUpdate__has_latest_state(x) ? AgentUpdate_latest_state(x) : TaskStatus_state(s);
 
+    pf_m_history_status(m, t, s);
     pf_m_blob_set(&t->status, AgentUpdate_status__bytes(x));
     t->is_pending = TaskStatus_uuid(s).len > 0;
     t->update_state = TaskStatus_state(s);
@@ -31,6 +33,9 @@ static void note_status(struct pf_master *m, struct m_task *t, struct AgentUpdat
     }
     if (AgentUpdate_finished_ms(x) > 0) {
         t->finished_ms = AgentUpdate_finished_ms(x);
+    }
+    if (AgentUpdate_memory_peak_bytes(x) > 0) {
+        t->memory_peak_bytes = AgentUpdate_memory_peak_bytes(x);
     }
     if (TaskStatus__has_exit_status(s)) {
         t->has_exit_status = true;

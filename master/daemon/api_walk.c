@@ -20,7 +20,7 @@ struct array {
 };
 
 struct list {
-    int call;         /* Master_Call_Type; -1: an empty object without asking */
+    int call;         /* Master_Call_Type */
     const char *name; /* of the member that holds the arrays */
     const struct array *array;
     uint32_t n_arrays;
@@ -42,6 +42,7 @@ ARRAY_FNS(frameworks, get_frameworks, Master_Response_GetFrameworks, frameworks)
 ARRAY_FNS(ended, get_frameworks, Master_Response_GetFrameworks, completed_frameworks)
 ARRAY_FNS(agents, get_agents, Master_Response_GetAgents, agents)
 ARRAY_FNS(recovered, get_agents, Master_Response_GetAgents, recovered_agents)
+ARRAY_FNS(executors, get_executors, Master_Response_GetExecutors, executors)
 ARRAY_FNS(offers, get_offers, Master_Response_GetOffers, offers)
 
 static const struct array task_arrays[] = {
@@ -57,6 +58,8 @@ static const struct array agent_arrays[] = {
     {"agents", agents_len, agents_at, &Master_Response_GetAgents_Agent__desc},
     {"recovered_agents", recovered_len, recovered_at, &AgentInfo__desc},
 };
+static const struct array executor_arrays[] = {
+    {"executors", executors_len, executors_at, &Master_Response_GetExecutors_Executor__desc}};
 static const struct array offer_arrays[] = {{"offers", offers_len, offers_at, &Offer__desc}};
 
 static const struct list lists[LIST_COUNT] = {
@@ -64,7 +67,7 @@ static const struct list lists[LIST_COUNT] = {
     [LIST_FRAMEWORKS] = {Master_Call_Type_GET_FRAMEWORKS, "get_frameworks", framework_arrays, 2},
     [LIST_AGENTS] = {Master_Call_Type_GET_AGENTS, "get_agents", agent_arrays, 2},
     [LIST_OFFERS] = {Master_Call_Type_GET_OFFERS, "get_offers", offer_arrays, 1},
-    [LIST_EXECUTORS] = {-1, "get_executors", NULL, 0},
+    [LIST_EXECUTORS] = {Master_Call_Type_GET_EXECUTORS, "get_executors", executor_arrays, 1},
 };
 
 /* What a call asks for: one list, or the parts of GET_STATE. */
@@ -79,6 +82,7 @@ static const struct walk {
     {Master_Call_Type_GET_FRAMEWORKS, (const uint8_t[]){LIST_FRAMEWORKS}, 1},
     {Master_Call_Type_GET_AGENTS, (const uint8_t[]){LIST_AGENTS}, 1},
     {Master_Call_Type_GET_OFFERS, (const uint8_t[]){LIST_OFFERS}, 1},
+    {Master_Call_Type_GET_EXECUTORS, (const uint8_t[]){LIST_EXECUTORS}, 1},
 };
 
 static const struct walk *walk_of(int type)
@@ -108,7 +112,7 @@ static const struct list *walk_list(const struct api_call *c)
     return &lists[walk_of(c->type)->part[c->part]];
 }
 
-/* Opens the member of the current list; lists that are never asked for close at once. */
+/* Opens the member of the current list. */
 static void part_open(struct api_call *c)
 {
     pf_jw_key(&c->json, walk_list(c)->name);
@@ -130,19 +134,16 @@ static void part_ask(struct api_call *c)
     pf_api_send_page(c, walk_list(c)->call, c->after, API_PAGE_LIMIT);
 }
 
-/* Moves on to the next list that is asked for; false: the document is complete. */
+/* Moves on to the next list; false: the document is complete. */
 static bool part_next(struct api_call *c)
 {
     const struct walk *w = walk_of(c->type);
     part_close(c);
-    while (++c->part < w->n_parts) {
-        part_open(c);
-        if (walk_list(c)->call >= 0) {
-            return true;
-        }
-        part_close(c);
+    if (++c->part == w->n_parts) {
+        return false;
     }
-    return false;
+    part_open(c);
+    return true;
 }
 
 void pf_api_walk_begin(struct api_call *c)

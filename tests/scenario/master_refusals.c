@@ -34,12 +34,32 @@ static const char *given_offer(struct mw *w)
 #define CPU     "'resources':[{'name':'cpus','type':'SCALAR','scalar':{'value':1}}]"
 #define RUN     ",'command':{'value':'true'}"
 
-/* Every way a TaskInfo can be wrong: TASK_ERROR with the reason, and nothing reaches the agent. */
+struct wrong {
+    const char *task, *expected;
+};
+
+/* TASK_ERROR with the reason, and nothing reaches the agent. */
+static void expect_refused(struct mw *w, const struct wrong *cases, size_t n)
+{
+    const char *offer = given_offer(w);
+
+    for (size_t i = 0; i < n; i++) {
+        char task[800];
+
+        (void)snprintf(task, sizeof task, "{%s}", cases[i].task);
+        mw_accept(w, FW, offer, task, "'filters':{'refuse_seconds':0}");
+        mw_expect(w, FW, "TASK_ERROR", "REASON_TASK_INVALID", "SOURCE_MASTER", cases[i].expected,
+                  NULL);
+        mw_expect(w, FW, "'type':'OFFERS'", NULL);
+        offer = mw_field(w, "id");
+        mw_expect_nothing(w, AGENT);
+    }
+}
+
+/* Every way a TaskInfo can be wrong. */
 static void test_invalid_tasks_are_refused(void **state)
 {
-    static const struct {
-        const char *task, *expected;
-    } cases[] = {
+    static const struct wrong cases[] = {
         {"'name':'n','task_id':{'value':'a/b'}," HERE CPU RUN, "Task id"},
         {"'name':'n','task_id':{'value':'..'}," HERE CPU RUN, "Task id"},
         {"'name':'n','task_id':{'value':''}," HERE CPU RUN, "Task id"},
@@ -47,18 +67,14 @@ static void test_invalid_tasks_are_refused(void **state)
         {NAME_ID HERE CPU, "at least one (but not both)"},
         {NAME_ID HERE CPU RUN ",'executor':{'executor_id':{'value':'e'}}",
          "at least one (but not both)"},
-        {NAME_ID HERE CPU ",'executor':{'executor_id':{'value':'e'}}",
-         "custom executors are not supported yet"},
+        {NAME_ID HERE CPU ",'executor':{'executor_id':{'value':'e'}}", "must be set"},
         {NAME_ID HERE CPU ",'command':{}", "neither a value nor a script"},
-        {NAME_ID HERE CPU ",'command':{'value':'x','uris':[{'value':'http://x/'}]}", "URIs"},
+        {NAME_ID HERE CPU ",'command':{'value':'x','uris':[{'value':''}]}", "URI"},
         {NAME_ID HERE CPU ",'command':{'value':'x','environment':{'variables':[{'name':'A','type':"
                           "'SECRET','secret':{}}]}}",
          "SECRET"},
         {NAME_ID HERE CPU ",'command':{'value':'x','environment':{'variables':[{'name':'A'}]}}",
          "must have a name and a value"},
-        {NAME_ID HERE CPU RUN ",'health_check':{'type':'TCP'}", "health checks"},
-        {NAME_ID HERE CPU RUN ",'check':{'type':'TCP'}", "checks are not supported yet"},
-        {NAME_ID HERE CPU RUN ",'limits':{'cpus':{'value':2}}", "resource limits"},
         {NAME_ID HERE CPU RUN ",'container':{'type':'DOCKER','docker':{'image':'x'}}",
          "containers"},
         {NAME_ID HERE "'resources':[]" RUN, "Task uses no resources"},
@@ -84,20 +100,35 @@ static void test_invalid_tasks_are_refused(void **state)
         {NAME_ID HERE "'resources':[{'name':'gpus','type':'SCALAR','scalar':{'value':0.5}}]" RUN,
          "gpus"},
     };
-    struct mw *w = *state;
-    const char *offer = given_offer(w);
+    expect_refused(*state, cases, PF_ARRAY_LEN(cases));
+}
 
-    for (size_t i = 0; i < PF_ARRAY_LEN(cases); i++) {
-        char task[800];
-
-        (void)snprintf(task, sizeof task, "{%s}", cases[i].task);
-        mw_accept(w, FW, offer, task, "'filters':{'refuse_seconds':0}");
-        mw_expect(w, FW, "TASK_ERROR", "REASON_TASK_INVALID", "SOURCE_MASTER", cases[i].expected,
-                  NULL);
-        mw_expect(w, FW, "'type':'OFFERS'", NULL);
-        offer = mw_field(w, "id");
-        mw_expect_nothing(w, AGENT);
-    }
+/* Checks, limits and times. */
+static void test_invalid_parts_are_refused(void **state)
+{
+    static const struct wrong cases[] = {
+        {NAME_ID HERE CPU RUN ",'health_check':{'type':'TCP'}", "with a port to be set for TCP"},
+        {NAME_ID HERE CPU RUN ",'health_check':{'command':{}}", "neither a value nor a script"},
+        {NAME_ID HERE CPU RUN ",'health_check':{'type':'HTTP','http':{'port':0}}", "with a port"},
+        {NAME_ID HERE CPU RUN ",'health_check':{'http':{'port':1,'scheme':'ftp'}}", "scheme"},
+        {NAME_ID HERE CPU RUN ",'health_check':{'http':{'port':1,'path':'x'}}", "must start with"},
+        {NAME_ID HERE CPU RUN ",'health_check':{'type':'COMMAND'}", "to be set for COMMAND"},
+        {NAME_ID HERE CPU RUN ",'health_check':{'type':'TCP','tcp':{'port':1},'grace_period_seconds"
+                              "':-1}",
+         "non-negative"},
+        {NAME_ID HERE CPU RUN ",'check':{'type':'TCP'}", "with a port to be set for TCP"},
+        {NAME_ID HERE CPU RUN ",'check':{'tcp':{'port':1}}", "CheckInfo must specify a valid"},
+        {NAME_ID HERE CPU RUN ",'check':{'type':'HTTP','http':{'port':65536}}", "with a port"},
+        {NAME_ID HERE CPU RUN ",'check':{'type':'COMMAND'}", "to be set for COMMAND"},
+        {NAME_ID HERE CPU RUN ",'check':{'type':'TCP','tcp':{'port':1},'delay_seconds':-1}",
+         "non-negative"},
+        {NAME_ID HERE CPU RUN ",'limits':{'cpus':{'value':0.5}}",
+         "The cpus limit must be at least the cpus request"},
+        {NAME_ID HERE CPU RUN ",'limits':{'disk':{'value':9}}", "may only hold cpus and mem"},
+        {NAME_ID HERE CPU RUN ",'max_completion_time':{'nanoseconds':-1}", "max_completion_time"},
+        {NAME_ID HERE CPU RUN ",'kill_policy':{'grace_period':{'nanoseconds':-1}}", "grace_period"},
+    };
+    expect_refused(*state, cases, PF_ARRAY_LEN(cases));
 }
 
 /* What an agent could not store, and no message to it could hold, ends at the master. */
@@ -171,7 +202,7 @@ static void test_unsupported_operations(void **state)
         "'accept':{'offer_ids':[{'value':'%s'}],'operations':[{'type':'LAUNCH_GROUP',"
         "'launch_group':{'executor':{'executor_id':{'value':'e'}},'task_group':{'tasks':[%s]}}}]}",
         offer, mw_task(w, "t1", MW_A1, "cpus:1"));
-    mw_expect(w, FW, "TASK_ERROR", "REASON_TASK_GROUP_INVALID", "not supported yet", NULL);
+    mw_expect(w, FW, "TASK_ERROR", "REASON_TASK_GROUP_INVALID", "must be set", NULL);
 }
 
 /* Calls without a subscription, of another framework, without their part, unknown ones. */
@@ -365,6 +396,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     static const struct CMUnitTest tests[] = {
         T(test_invalid_tasks_are_refused),
+        T(test_invalid_parts_are_refused),
         T(test_task_that_is_too_large_is_refused),
         T(test_one_bad_task_among_good),
         T(test_framework_info_is_sent_once),
