@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What lmdb.c (batches) and lmdb_open.c (opening a directory) share. Included by those only. */
+/* What lmdb.c (batches), lmdb_open.c (opening a directory) and lmdb_verify.c share. Included by
+ * those only. */
 #ifndef PF_COMMON_STORE_LMDB_INTERNAL_H
 #define PF_COMMON_STORE_LMDB_INTERNAL_H
 
@@ -42,6 +43,11 @@ bool lmdb_disk_is_full(const struct lmdb_store *s, int rc);
 
 /* The map and the file grow together: a file that is shorter than its pages was cut. */
 int lmdb_set_map(struct lmdb_store *s, size_t bytes); /* 0, an errno or MDB_* */
+
+/* Is the file as long as its newest commit says? Of an open environment. */
+int lmdb_check_length(const struct lmdb_store *s, uint64_t *out_bytes, struct pf_err *err);
+/* Reads the whole file in a child process. PF_EPROTO: it is damaged. */
+int lmdb_verify(struct lmdb_store *s, struct pf_err *err);
 
 int lmdb_dir_open(struct lmdb_store *s, const struct pf_store_lmdb_options *o,
                   struct pf_err *err);

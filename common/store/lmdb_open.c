@@ -92,7 +92,7 @@ static int dir_make(struct lmdb_store *s, struct pf_err *err)
 
 /* The file must have all pages that its newest commit speaks of. Since the map size is set by
  * lmdb_set_map, the file was as long as the map when those were written. */
-static int data_check_length(const struct lmdb_store *s, uint64_t *out_bytes, struct pf_err *err)
+int lmdb_check_length(const struct lmdb_store *s, uint64_t *out_bytes, struct pf_err *err)
 {
     MDB_envinfo info;
     MDB_stat st;
@@ -133,7 +133,7 @@ static int env_open(struct lmdb_store *s, struct pf_err *err)
     if (rc) {
         return lmdb_err_set(s, err, rc, "opening");
     }
-    rc = data_check_length(s, &file_bytes, err);
+    rc = lmdb_check_length(s, &file_bytes, err);
     if (rc < 0) {
         return rc;
     }
@@ -305,6 +305,9 @@ int lmdb_dir_open(struct lmdb_store *s, const struct pf_store_lmdb_options *o, s
     }
     if (rc == 0) {
         rc = dir_allocate_readers(s, err);
+    }
+    if (rc == 0) {
+        rc = lmdb_verify(s, err);
     }
     if (rc == 0) {
         rc = env_open(s, err);
