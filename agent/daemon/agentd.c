@@ -341,34 +341,60 @@ static int boot_core(struct agentd *d, struct pf_err *err)
     return boot_rows(d, err);
 }
 
-/* Beside our own program, unless it was said where. NULL: it is not ours to start. */
-static char *launcher_path(const struct agentd *d)
+/* Beside our own program, unless it was said where. */
+static char *program_path(const char *said, const char *name)
 {
     char self[4096];
 
-    if (strcmp(d->o->launcher, "external") == 0) {
-        return NULL;
-    }
-    if (d->o->launcher[0] != '\0') {
-        return pf_strdup(d->o->launcher);
+    if (said[0] != '\0') {
+        return pf_strdup(said);
     }
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = '\0';
     char *slash = strrchr(self, '/');
     if (slash == NULL) {
-        return pf_strdup("/usr/bin/proffer-launcher");
+        return path_join("/usr/bin", name);
     }
     *slash = '\0';
-    return path_join(self, "proffer-launcher");
+    return path_join(self, name);
 }
 
 static int boot_launcher(struct agentd *d, struct pf_err *err)
 {
-    char *program = launcher_path(d);
+    bool is_ours = strcmp(d->o->launcher, "external") != 0; /* to start */
+    char *program = is_ours ? program_path(d->o->launcher, "proffer-launcher") : NULL;
     const struct pf_launcher_link_options lo = {
         .dir = d->run_dir, .program = program, .nofile = d->nofile};
     int rc = pf_launcher_link_create(d->loop, &lo, &agentd_launcher_ops, d, &d->launcher, err);
     pf_free(program);
+    return rc;
+}
+
+/* What looks after tasks beside the core: their input, output, fetchers and checks. */
+static int boot_helpers(struct agentd *d, struct pf_err *err)
+{
+    char *fetcher = program_path(d->o->fetcher, "proffer-fetcher");
+    const struct pf_fetches_options fo = {.run_dir = d->run_dir,
+                                          .cache_dir = d->cache_dir,
+                                          .program = fetcher,
+                                          .stall_ms = (uint32_t)d->o->fetch_stall_ms};
+    const struct pf_logtrim_options to = {.max_bytes = (uint64_t)d->o->log_max_bytes,
+                                          .dir = d->work_dir,
+                                          .on_gone = agentd_on_sandbox_gone,
+                                          .ctx = d};
+
+    int rc = pf_files_create(d->loop, agentd_reply, d, &d->files, err);
+    if (rc == 0) {
+        rc = pf_fetches_create(&fo, &d->fetches, err);
+    }
+    if (rc == 0) {
+        d->stdin_pipes = pf_stdin_create(d->loop, &agentd_stdin_ops, d);
+        d->sessions = pf_sessions_create(d->loop, agentd_reply, d);
+        d->terminals = pf_terminals_create(d->loop);
+        d->checks = pf_checks_create(d->loop, agentd_on_checked, d);
+        d->logtrim = pf_logtrim_create(d->loop, &to);
+    }
+    pf_free(fetcher);
     return rc;
 }
 
@@ -409,11 +435,8 @@ static int boot(struct agentd *d, struct pf_err *err)
      * not heard before everything stands. */
     pf_net_pause(d->net, true);
     d->removal_timer = pf_timer_create(d->loop, PF_PRIO_NORMAL, agentd_on_removal_time, d);
-    rc = pf_files_create(d->loop, agentd_reply, d, &d->files, err);
+    rc = boot_helpers(d, err);
     if (rc == 0) {
-        d->stdin_pipes = pf_stdin_create(d->loop, &agentd_stdin_ops, d);
-        d->sessions = pf_sessions_create(d->loop, agentd_reply, d);
-        d->terminals = pf_terminals_create(d->loop);
         rc = boot_core(d, err);
     }
     if (rc == 0) {
@@ -428,6 +451,18 @@ static int boot(struct agentd *d, struct pf_err *err)
     return rc;
 }
 
+/* After the store was closed: a later start in this directory is a new agent. */
+static void identity_remove(const struct agentd *d)
+{
+    struct pf_err err = {0};
+
+    if (pf_remove_tree(d->state_dir, &err) != 0) {
+        pf_log_err(PF_LOG_ERROR, "left the cluster, but the identity could not be removed", &err);
+    } else {
+        pf_log(PF_LOG_INFO, "left the cluster, the identity is removed", "state=%s", d->state_dir);
+    }
+}
+
 static void agentd_fini(struct agentd *d)
 {
     pf_engine_destroy(d->engine); /* waits for the batch in flight */
@@ -436,11 +471,17 @@ static void agentd_fini(struct agentd *d)
     pf_sessions_destroy(d->sessions);
     pf_terminals_destroy(d->terminals);
     pf_files_destroy(d->files);
+    pf_fetches_destroy(d->fetches);
+    pf_checks_destroy(d->checks);
+    pf_logtrim_destroy(d->logtrim);
     pf_masters_destroy(d->masters);
     pf_net_destroy(d->net);
     pf_http_destroy(d->http);
     if (d->core != NULL) {
         pf_agent_destroy(d->core);
+    }
+    if (d->has_left) {
+        identity_remove(d);
     }
     agentd_remove_some(d, UINT32_MAX); /* nobody would know of them any more */
     if (d->disk_timer != NULL) {

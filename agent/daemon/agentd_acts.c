@@ -47,6 +47,28 @@ static void act_start(struct agentd *d, const struct pf_agent_act_start *a)
     }
 }
 
+static void act_fetch(struct agentd *d, const struct pf_agent_act_fetch *a)
+{
+    struct pf_agent_event ev = {.type = PF_AGENT_PROCESS};
+    const char *stage = "user";
+    struct pf_user user;
+
+    int sys = pf_users_find(&d->users, a->user, pf_loop_now_ms(d->loop), &user);
+    if (sys == 0) {
+        sys = pf_fetches_start(d->fetches, d->launcher, a, &user, &stage);
+    }
+    if (sys != 0) {
+        ev.process = pf_launcher_failed(&d->builder, a->launch, sys, stage);
+        agentd_step(d, &ev);
+    }
+}
+
+static void act_forget(struct agentd *d, const struct pf_uuid *launch)
+{
+    pf_fetches_forget(d->fetches, *launch);
+    pf_launcher_link_forget(d->launcher, *launch);
+}
+
 /* Removed later, a few at a time: what new tasks need comes first. */
 static void act_remove(struct agentd *d, const struct pf_agent_act_sandbox *a)
 {
@@ -93,11 +115,20 @@ static void act_ended(struct agentd *d, const struct pf_agent_act_ended *a)
     pf_terminals_ended(d->terminals, a->launch);
     pf_files_ended(d->files, a->sandbox);
     pf_stdin_ended(d->stdin_pipes, a->launch);
+    pf_logtrim_ended(d->logtrim, a->launch);
+    pf_fetches_forget(d->fetches, pf_agent_process_uuid(a->launch, PF_AGENT_ROLE_FETCH));
 }
 
 static void act_signal(struct agentd *d, const struct pf_agent_act_signal *a)
 {
     pf_launcher_link_signal(d->launcher, a->launch, a->signal);
+}
+
+/* The core knows that nothing is left to lose: agentd_fini removes the state. */
+static void act_left(struct agentd *d)
+{
+    d->has_left = true;
+    pf_loop_stop(d->loop);
 }
 
 void agentd_on_act(void *ctx, uint32_t act, const void *data)
@@ -121,7 +152,7 @@ void agentd_on_act(void *ctx, uint32_t act, const void *data)
         break;
     case PF_AGENT_ACT_FORGET: /* likewise */
         if (has_launcher) {
-            pf_launcher_link_forget(d->launcher, *(const struct pf_uuid *)data);
+            act_forget(d, data);
         }
         break;
     case PF_AGENT_ACT_READ:
@@ -151,11 +182,21 @@ void agentd_on_act(void *ctx, uint32_t act, const void *data)
     case PF_AGENT_ACT_TERMINAL:
         agentd_terminal(d, data);
         break;
-    case PF_AGENT_ACT_FETCH:
+    case PF_AGENT_ACT_FETCH: /* likewise */
+        if (has_launcher) {
+            act_fetch(d, data);
+        }
+        break;
     case PF_AGENT_ACT_CHECK:
-    case PF_AGENT_ACT_LIMIT:
+        pf_checks_start(d->checks, data);
+        break;
     case PF_AGENT_ACT_CLOSE_LAUNCHER:
+        pf_launcher_link_quit(d->launcher);
+        break;
     case PF_AGENT_ACT_LEFT:
+        act_left(d);
+        break;
+    case PF_AGENT_ACT_LIMIT:
         break;
     }
 }

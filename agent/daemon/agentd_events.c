@@ -2,6 +2,7 @@
 /* What happens outside, told to the core: links, the launcher, the disk. And what others ask of the
  * daemon itself: greetings, health, metrics. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "agent/daemon/agentd_internal.h"
 #include "common/engine/metrics.h"
@@ -107,12 +108,32 @@ static void launcher_down(void *ctx)
     agentd_step(d, &ev);
 }
 
+/* Of adopted processes, too, whose start we did not see. */
+static void watch_output(struct agentd *d, struct pf_uuid launch)
+{
+    struct pf_buf sandbox = {0};
+
+    if (pf_agent_sandbox(d->core, launch, &sandbox)) {
+        pf_logtrim_add(d->logtrim, launch, pf_str(pf_buf_cstr(&sandbox)));
+    }
+    pf_buf_fini(&sandbox);
+}
+
 static void launcher_process(void *ctx, struct pf_msg process)
 {
     struct agentd *d = ctx;
     struct LauncherProcess p = LauncherProcess__root(process);
     struct pf_agent_event ev = {.type = PF_AGENT_PROCESS};
 
+    struct pf_uuid launch;
+
+    memcpy(launch.b, LauncherProcess_uuid(p).at, sizeof launch.b); /* the link checked its length */
+    pf_fetches_listed(d->fetches, launch);
+    if (LauncherProcess_state(p) == LauncherState_RUNNING) {
+        watch_output(d, launch);
+    } else {
+        ev.report = pf_fetches_report(d->fetches, launch);
+    }
     if (LauncherProcess_state(p) == LauncherState_FAILED) {
         pf_log(PF_LOG_DEBUG, "start failed", "stage=%.*s errno=%d",
                PF_STR_ARG(LauncherProcess_stage(p)), LauncherProcess_error(p));
@@ -123,9 +144,11 @@ static void launcher_process(void *ctx, struct pf_msg process)
 
 static void launcher_list_end(void *ctx)
 {
+    struct agentd *d = ctx;
     struct pf_agent_event ev = {.type = PF_AGENT_PROCESSES_END};
 
-    agentd_step(ctx, &ev);
+    pf_fetches_list_end(d->fetches);
+    agentd_step(d, &ev);
 }
 
 static void launcher_made(void *ctx, struct pf_uuid launch, struct pf_str sandbox, int stdin_fd)
@@ -195,20 +218,44 @@ void agentd_on_disk(void *ctx)
     agentd_step(d, &ev);
 }
 
+void agentd_on_sandbox_gone(void *ctx, struct pf_uuid launch)
+{
+    struct pf_agent_event ev = {.type = PF_AGENT_SANDBOX_GONE};
+    char uuid[PF_UUID_TEXT_LEN + 1];
+
+    pf_uuid_format(launch, uuid);
+    pf_log(PF_LOG_WARN, "somebody removed the sandbox of a task", "launch=%s", uuid);
+    ev.launch = launch;
+    agentd_step(ctx, &ev);
+}
+
+void agentd_on_checked(void *ctx, struct pf_agent_event *ev)
+{
+    agentd_step(ctx, ev);
+}
+
 /* --- HTTP ------------------------------------------------------------------------------------- */
 
 static const char *http_health(void *ctx)
 {
     struct agentd *d = ctx;
 
+    if (!d->is_up) {
+        return "the agent has not finished recovery";
+    }
     return pf_launcher_link_is_up(d->launcher) ? pf_agent_problem(d->core) : "there is no launcher";
 }
 
 static void http_metrics(void *ctx, struct pf_buf *out)
 {
     struct agentd *d = ctx;
+
+    if (!d->is_up) {
+        return;
+    }
     const struct pf_launcher_link_counters *l = pf_launcher_link_counters(d->launcher);
     const struct pf_files_counters *f = pf_files_counters(d->files);
+    const struct pf_logtrim_counters *t = pf_logtrim_counters(d->logtrim);
     struct pf_agent_stats s;
 
     pf_agent_stats(d->core, &s);
@@ -243,6 +290,13 @@ static void http_metrics(void *ctx, struct pf_buf *out)
         {"proffer_agent_read_bytes_total", "Bytes of task output sent.", f->bytes, false},
         {"proffer_agent_reads_refused_total", "Reads refused.", f->refused, false},
         {"proffer_agent_reads_waiting", "Reads that wait for output.", f->n_waiting, true},
+        {"proffer_agent_output_looks_total", "Looks at the output of tasks.", t->looks, false},
+        {"proffer_agent_output_cuts_total", "Files of output that were cut in front.", t->cuts,
+         false},
+        {"proffer_agent_output_cut_bytes_total", "Bytes of output removed so.", t->cut_bytes,
+         false},
+        {"proffer_agent_checks_running", "TCP and HTTP checks that run.", pf_checks_n(d->checks),
+         true},
     };
     for (size_t i = 0; i < PF_ARRAY_LEN(rows); i++) {
         (rows[i].is_gauge ? pf_metric_gauge : pf_metric_counter)(out, rows[i].name, rows[i].help,

@@ -5,9 +5,12 @@
 
 #include "agent/core/agent.h"
 #include "agent/daemon/agentd.h"
+#include "agent/daemon/checks.h"
+#include "agent/daemon/fetch.h"
 #include "agent/daemon/files.h"
 #include "agent/daemon/http.h"
 #include "agent/daemon/launcher_link.h"
+#include "agent/daemon/logtrim.h"
 #include "agent/daemon/masters.h"
 #include "agent/daemon/session.h"
 #include "agent/daemon/stdin.h"
@@ -28,6 +31,9 @@ struct agentd {
     struct pf_launcher_link *launcher;
     struct pf_files *files;
     struct pf_stdin *stdin_pipes;
+    struct pf_fetches *fetches;
+    struct pf_checks *checks;
+    struct pf_logtrim *logtrim;
     struct pf_sessions *sessions;
     struct pf_terminals *terminals;
     struct pf_masters *masters;
@@ -52,6 +58,7 @@ struct agentd {
     struct pf_fb_builder builder;         /* of processes that failed here */
     char *problem;                        /* as it was logged, NULL = none */
     bool is_ending;                       /* by a signal */
+    bool has_left;                        /* the cluster, for good: the identity goes */
     struct pf_err failure;                /* ends the process */
 };
 
@@ -65,6 +72,10 @@ extern const struct pf_agent_http_ops agentd_http_ops;
 void agentd_reply(void *ctx, uint64_t peer, struct pf_msg reply);
 /* Measures the disk and tells the core. */
 void agentd_on_disk(void *ctx);
+/* pf_logtrim_options.on_gone */
+void agentd_on_sandbox_gone(void *ctx, struct pf_uuid launch);
+/* pf_checked_fn */
+void agentd_on_checked(void *ctx, struct pf_agent_event *ev);
 
 /* --- agentd_sessions.c --- */
 void agentd_session_open(struct agentd *d, const struct pf_agent_act_session *a);

@@ -191,6 +191,11 @@ static void link_drop(struct pf_launcher_link *k)
 
 static void link_broken(struct pf_launcher_link *k, const char *why)
 {
+    if (k->is_quitting) {
+        pf_log(PF_LOG_INFO, "launcher ended", "why=asked");
+        link_drop(k);
+        return;
+    }
     pf_log(PF_LOG_WARN, "launcher link broken", "why=%s", why);
     link_drop(k);
     link_retry_later(k);
@@ -590,6 +595,16 @@ bool pf_launcher_link_close_stdin(struct pf_launcher_link *k, struct pf_uuid lau
     out_add(k, LauncherBody_LauncherStdinClose, LauncherStdinClose__put(&k->builder, &args),
             &k->out);
     return true;
+}
+
+void pf_launcher_link_quit(struct pf_launcher_link *k)
+{
+    k->is_quitting = true;
+    if (k->is_up) {
+        pf_fb_builder_reset(&k->builder);
+        struct LauncherQuit__args args = {0};
+        out_add(k, LauncherBody_LauncherQuit, LauncherQuit__put(&k->builder, &args), &k->out);
+    }
 }
 
 void pf_launcher_link_flush(struct pf_launcher_link *k)

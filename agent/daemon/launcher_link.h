@@ -61,6 +61,8 @@ void pf_launcher_link_forget(struct pf_launcher_link *k, struct pf_uuid launch);
 /* False: the link is down, or too many were asked. */
 bool pf_launcher_link_ask_stdin(struct pf_launcher_link *k, struct pf_uuid launch);
 bool pf_launcher_link_close_stdin(struct pf_launcher_link *k, struct pf_uuid launch);
+/* Lets it end, for good, once nothing of what it runs is left: no other is started. */
+void pf_launcher_link_quit(struct pf_launcher_link *k);
 /* At the end of a turn. */
 void pf_launcher_link_flush(struct pf_launcher_link *k);
 

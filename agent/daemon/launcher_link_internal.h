@@ -37,6 +37,7 @@ struct pf_launcher_link {
     int dir_fd, null_fd;
     int fd; /* -1: not connected */
     bool is_up; /* greeted */
+    bool is_quitting; /* it was asked to end */
     int64_t pid;
     struct pf_watch *watch;
     struct pf_timer *timer;  /* next try, or the greeting's time-out */

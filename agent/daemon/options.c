@@ -41,6 +41,8 @@ static const struct pf_option table[] = {
      PF_OPTION_FLAG, FIELD(allow_any_user), NULL, 0, 0, false},
     {"launcher", "PATH", "The program proffer-launcher; default: beside this one; external: only "
      "connect to the one that systemd starts", PF_OPTION_STRING, FIELD(launcher), "", 0, 0, false},
+    {"fetcher", "PATH", "The program proffer-fetcher; default: beside this one", PF_OPTION_STRING,
+     FIELD(fetcher), "", 0, 0, false},
     {"recover", "HOW", "reconnect: take over what runs; cleanup: end it, as tasks of a former life",
      PF_OPTION_STRING, FIELD(recover), "reconnect", 0, 0, false},
     {"reconfiguration-policy", "POLICY", "What a restart may change of resources and attributes: "

@@ -13,7 +13,7 @@
 struct pf_agentd_options {
     struct pf_ptrs masters; /* char * */
     char *listen, *http, *work_dir, *resources, *attributes, *hostname, *key_file, *cluster,
-        *task_user, *launcher, *log_level_name, *ready_when, *recover, *reconfiguration;
+        *task_user, *launcher, *fetcher, *log_level_name, *ready_when, *recover, *reconfiguration;
     bool insecure, allow_any_user, stop_launcher, authenticates_executors, limits_cpu_hard;
     bool waits_registered; /* ready_when says so */
     bool cleans_up;        /* recover says so */
