@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions: processes beside tasks, opened by a peer and ended with its connection (`proffer
- * exec`). Nothing of them is stored: what a former agent opened is a stray to this one. The
- * terminal of a task itself is no session; it is only opened to be given its size. */
+ * exec`). Nothing of them is stored: what a former agent opened is a stray to this one. Terminals
+ * of tasks are no sessions. */
 #include "agent/core/clients_internal.h"
 
 #include <errno.h>
@@ -70,18 +70,14 @@ static void act_end(struct pf_agent *a, const struct session *x, int32_t wait_st
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static void reply_opened(struct pf_agent *a, uint64_t peer, uint64_t request_id, struct pf_uuid id)
-{
-    struct pf_fb_builder *b = pf_turn_builder(a->turn);
-    struct SessionOpened__args args = {.session = {id.b, sizeof id.b}};
-
-    ag_reply_body(a, peer, request_id, b, Body_SessionOpened, SessionOpened__put(b, &args));
-}
-
 static void tell_opened(struct pf_agent *a, struct session *x)
 {
     if (x->request_id != 0 && x->peer != 0) {
-        reply_opened(a, x->peer, x->request_id, x->id);
+        struct pf_fb_builder *b = pf_turn_builder(a->turn);
+        struct SessionOpened__args args = {.session = {x->id.b, sizeof x->id.b}};
+
+        ag_reply_body(a, x->peer, x->request_id, b, Body_SessionOpened,
+                      SessionOpened__put(b, &args));
     }
     x->request_id = 0;
 }
@@ -165,7 +161,7 @@ static const char *open_problem(struct SessionOpen call)
         SessionOpen_env__len(call) > SESSION_ENV_MAX) {
         return "too many arguments or variables";
     }
-    return SessionOpen_args__len(call) > 0 && SessionOpen_args__at(call, 0).len == 0
+    return SessionOpen_args__len(call) == 0 || SessionOpen_args__at(call, 0).len == 0
                ? "there is no command"
                : NULL;
 }
@@ -188,12 +184,6 @@ void ag_req_session_open(struct pf_agent *a, const struct request *r)
         ag_req_refuse(a, r, ReplyCode_CONFLICT, "the task has ended");
     } else if (t->run.sm.state != RunState_RUNNING) {
         ag_req_refuse(a, r, ReplyCode_UNAVAILABLE, "the task does not run yet, or is being killed");
-    } else if (SessionOpen_args__len(call) == 0) {
-        if (ag_task_has_terminal(t)) {
-            reply_opened(a, r->client->peer, r->id, t->run.launch);
-        } else {
-            ag_req_refuse(a, r, ReplyCode_CONFLICT, "the task was launched without a terminal");
-        }
     } else if (!ag_launcher_is_ready(a)) {
         ag_req_refuse(a, r, ReplyCode_UNAVAILABLE, "there is no launcher now");
     } else if (a->n_sessions >= SESSIONS_MAX) {
@@ -336,16 +326,18 @@ static void on_resize(struct pf_agent *a, struct SessionResize call, const struc
 {
     struct session *x = session_of(a, SessionResize_session(call));
     uint32_t rows = side(SessionResize_rows(call)), columns = side(SessionResize_columns(call));
-    struct run *run = x ? NULL : ag_run_by_launch(a, SessionResize_session(call));
+    struct task *t =
+        SessionResize_session(call).len == 0
+            ? ag_task_by_name(a, SessionResize_framework_id(call), SessionResize_task_id(call))
+            : NULL;
 
     if (x && x->peer == c->peer) {
         struct pf_agent_act_session_input *act = new_input(a, x);
         act->rows = rows;
         act->columns = columns;
         pf_turn_act(a->turn, PF_AGENT_ACT_SESSION_INPUT, act);
-    } else if (run && c->trusted && run->kind == RUN_TASK && !ag_run_is_ended(run) &&
-               ag_task_has_terminal(ag_run_task(run))) {
-        ag_act_terminal(a, ag_run_task(run), rows, columns);
+    } else if (t && c->trusted && !ag_run_is_ended(&t->run) && ag_task_has_terminal(t)) {
+        ag_act_terminal(a, t, rows, columns);
     }
 }
 

@@ -15,6 +15,8 @@ const struct pf_command *const pf_commands[] = {
     &pf_cmd_wait,
     &pf_cmd_attach,
     &pf_cmd_logs,
+    &pf_cmd_exec,
+    &pf_cmd_cp,
     &pf_cmd_kill,
     &pf_cmd_teardown,
     &pf_cmd_tasks,

@@ -19,7 +19,7 @@ extern const struct pf_command pf_cmd_offers;
 extern const struct pf_command pf_cmd_show;
 extern const struct pf_command pf_cmd_why;
 extern const struct pf_command pf_cmd_run;
-extern const struct pf_command pf_cmd_attach, pf_cmd_logs, pf_cmd_wait;
+extern const struct pf_command pf_cmd_attach, pf_cmd_cp, pf_cmd_exec, pf_cmd_logs, pf_cmd_wait;
 extern const struct pf_command pf_cmd_kill;
 extern const struct pf_command pf_cmd_teardown;
 extern const struct pf_command pf_cmd_drill, pf_cmd_drill_load;
