@@ -47,7 +47,8 @@ struct pf_cgroup_options {
  * PF_ENOENT: there is none; PF_EIO. `*out` is filled on success only; pf_cgroups_fini frees it. */
 PF_MUST_USE int pf_cgroups_open(const struct pf_cgroup_options *o, struct pf_cgroups *out,
                                 struct pf_err *err);
-/* The same from the paths of parents that were made by another process. PF_ENOENT: no cgroups. */
+/* The same from the paths of parents that were made by another process. PF_ENOENT: no cgroups;
+ * PF_EINVAL: not called as parents are, so that nothing else is ever cleared. */
 PF_MUST_USE int pf_cgroups_probe(const struct pf_str *path, uint32_t n, struct pf_cgroups *out,
                                  struct pf_err *err);
 void pf_cgroups_fini(struct pf_cgroups *c); /* frees; the directories stay */
@@ -93,6 +94,6 @@ typedef void pf_cgroup_list_fn(void *ctx, const char *name);
 void pf_cgroup_list(const struct pf_cgroups *c, pf_cgroup_list_fn *on_name, void *ctx);
 /* One pass of killing and removing all containers, then the parents. How many containers are
  * left. */
-PF_MUST_USE uint32_t pf_cgroups_clear(const struct pf_cgroups *c);
+uint32_t pf_cgroups_clear(const struct pf_cgroups *c);
 
 #endif

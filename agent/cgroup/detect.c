@@ -383,6 +383,18 @@ int pf_cgroups_open(const struct pf_cgroup_options *o, struct pf_cgroups *out, s
     return 0;
 }
 
+static bool is_parent_path(struct pf_str path)
+{
+    static const struct pf_str prefix = {PARENT_PREFIX, sizeof PARENT_PREFIX - 1};
+
+    if (path.len == 0 || path.at[0] != '/' || memmem(path.at, path.len, "/..", 3) != NULL) {
+        return false;
+    }
+    const char *slash = memrchr(path.at, '/', path.len);
+    struct pf_str last = {slash + 1, path.len - (uint32_t)(slash + 1 - path.at)};
+    return pf_str_has_prefix(last, prefix);
+}
+
 int pf_cgroups_probe(const struct pf_str *path, uint32_t n, struct pf_cgroups *out,
                      struct pf_err *err)
 {
@@ -393,6 +405,11 @@ int pf_cgroups_probe(const struct pf_str *path, uint32_t n, struct pf_cgroups *o
 
     for (uint32_t i = 0; i < n && i < PF_CGROUP_DIRS_MAX; i++) {
         unsigned bits = 0;
+        if (!is_parent_path(path[i])) {
+            pf_cgroups_fini(&c);
+            return pf_err_set(err, PF_EINVAL, "%.*s is no parent of containers",
+                              PF_STR_ARG(path[i]));
+        }
         (void)snprintf(text, sizeof text, "%.*s", PF_STR_ARG(path[i]));
         bits = controllers_in(text, "cgroup.controllers");
         c.version = bits != 0 ? 2 : 1;

@@ -9,9 +9,9 @@
 
 #include "common/base/map.h"
 
-#define JOURNAL_NAME     "launcher.journal"
-#define JOURNAL_NEW_NAME "launcher.journal.new"
-#define JOURNAL_FORMAT   1
+#define JOURNAL_NAME            "launcher.journal"
+#define JOURNAL_NEW_NAME        "launcher.journal.new"
+#define JOURNAL_FORMAT          1
 #define JOURNAL_MIN_BLOAT_BYTES (1u << 20)
 #define JOURNAL_READ_RECORDS    256
 

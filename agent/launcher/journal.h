@@ -13,13 +13,16 @@
 #include "common/base/id.h"
 
 #define PF_JOURNAL_STAGE_BYTES 8
+#define PF_JOURNAL_MEMORY      "memory" /* stage of EXITED */
 
 enum pf_journal_kind {
     PF_JOURNAL_BEGIN = 1, /* of the file: uuid = boot id, pid = the writer, start_time = format */
-    PF_JOURNAL_INTENT,    /* about to start */
+    PF_JOURNAL_INTENT,    /* about to start; error = number of its set of cgroups, 0 = none */
     PF_JOURNAL_STARTED,   /* pid, start_time */
     PF_JOURNAL_FAILED,    /* error, stage */
-    PF_JOURNAL_EXITED,    /* wait_status, -1: nobody saw it */
+    /* wait_status, -1: nobody saw it. With stage "memory": error = oom kills, pid = peak and
+     * start_time = limit in bytes. */
+    PF_JOURNAL_EXITED,
     PF_JOURNAL_FORGOTTEN,
     PF_JOURNAL_KIND_END,
 };

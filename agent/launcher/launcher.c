@@ -24,6 +24,7 @@
 #define LAUNCHER_SOCKET "launcher.sock"
 #define LAUNCHER_LOCK   "launcher.lock"
 #define EVENTS_A_TURN   64
+#define CLEAR_MS        2000
 
 /* --- set-up ---------------------------------------------------------------------------------- */
 
@@ -105,12 +106,15 @@ struct load_ctx {
     bool is_other_boot;
 };
 
-static void proc_apply(struct proc *p, const struct pf_journal_record *r)
+static void proc_apply(struct pf_launcher *l, struct proc *p, const struct pf_journal_record *r)
 {
     switch ((enum pf_journal_kind)r->kind) {
     case PF_JOURNAL_INTENT:
         p->state = LauncherState_STARTING;
         p->started_ms = r->at_ms;
+        if (r->error > 0 && (uint32_t)r->error <= l->cgroups.n) {
+            p->cgroup_set = (uint8_t)r->error;
+        }
         break;
     case PF_JOURNAL_STARTED:
         p->state = LauncherState_RUNNING;
@@ -128,11 +132,16 @@ static void proc_apply(struct proc *p, const struct pf_journal_record *r)
         p->state = LauncherState_EXITED;
         p->wait_status = r->wait_status;
         p->ended_ms = r->at_ms;
+        p->has_memory = memcmp(r->stage, PF_JOURNAL_MEMORY, sizeof PF_JOURNAL_MEMORY) == 0;
+        if (p->has_memory) {
+            p->oom_kills = r->error;
+            p->memory_peak_bytes = (uint64_t)r->pid;
+            p->memory_limit_bytes = r->start_time;
+        }
         break;
     case PF_JOURNAL_BEGIN:
     case PF_JOURNAL_FORGOTTEN:
-    case PF_JOURNAL_KIND_END:
-        break;
+    case PF_JOURNAL_KIND_END: break;
     }
 }
 
@@ -151,7 +160,7 @@ static void on_record(void *ctx, const struct pf_journal_record *r)
         }
         return;
     }
-    proc_apply(p != NULL ? p : proc_create(c->l, r->uuid), r);
+    proc_apply(c->l, p != NULL ? p : proc_create(c->l, r->uuid), r);
 }
 
 static int recover(struct pf_launcher *l, struct pf_err *err)
@@ -160,7 +169,10 @@ static int recover(struct pf_launcher *l, struct pf_err *err)
     uint32_t cursor = 0;
     struct proc *p;
 
-    int rc = pf_journal_load(l->dir_fd, on_record, &c, err);
+    int rc = pf_cgroup_sets_load(l->dir_fd, &l->cgroups, err);
+    if (rc == 0) {
+        rc = pf_journal_load(l->dir_fd, on_record, &c, err);
+    }
     if (rc != 0) {
         return rc;
     }
@@ -194,8 +206,7 @@ static int listen_here(struct pf_launcher *l, struct pf_err *err)
                               "listen on " LAUNCHER_SOCKET);
     }
     l->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (l->inotify_fd < 0 ||
-        inotify_add_watch(l->inotify_fd, ".", IN_DELETE | IN_MOVED_FROM) < 0) {
+    if (l->inotify_fd < 0 || inotify_add_watch(l->inotify_fd, ".", IN_DELETE | IN_MOVED_FROM) < 0) {
         return pf_err_set_sys(err, PF_EIO, errno, "watch the directory");
     }
     return 0;
@@ -271,7 +282,9 @@ int pf_launcher_create(const struct pf_launcher_options *o, struct pf_launcher *
     l->journal.fd = -1;
     l->ctl.fd = -1;
     l->sweep_at_ms = INT64_MAX;
+    l->ending_at_ms = INT64_MAX;
     STAILQ_INIT(&l->queue);
+    STAILQ_INIT(&l->ending);
     STAILQ_INIT(&l->reaping);
     pf_fb_builder_init(&l->builder, NULL);
     int rc = launcher_init(l, o, err);
@@ -310,6 +323,7 @@ void pf_launcher_destroy(struct pf_launcher *l)
     pf_map_fini(&l->by_uuid);
     pf_map_fini(&l->by_pid);
     pf_journal_close(&l->journal);
+    pf_cgroup_sets_fini(&l->cgroups);
     pf_spawn_stack_fini(&l->stack);
     pf_fb_builder_fini(&l->builder);
     pf_free(l);
@@ -395,10 +409,11 @@ static int timeout_ms(const struct pf_launcher *l)
     if (l->n_queued > 0) {
         return 0;
     }
-    if (l->sweep_at_ms == INT64_MAX) {
+    int64_t at_ms = l->sweep_at_ms < l->ending_at_ms ? l->sweep_at_ms : l->ending_at_ms;
+    if (at_ms == INT64_MAX) {
         return -1;
     }
-    int64_t left = l->sweep_at_ms - launcher_now_ms();
+    int64_t left = at_ms - launcher_now_ms();
     return left <= 0 ? 0 : (int)(left < LAUNCHER_SWEEP_MS ? left : LAUNCHER_SWEEP_MS);
 }
 
@@ -413,6 +428,9 @@ static void turn(struct pf_launcher *l, const struct epoll_event *ev, int n)
     }
     if (l->sweep_at_ms != INT64_MAX && launcher_now_ms() >= l->sweep_at_ms) {
         strays_sweep(l);
+    }
+    if (l->ending_at_ms != INT64_MAX && launcher_now_ms() >= l->ending_at_ms) {
+        procs_end_containers(l);
     }
     procs_reap(l);
     procs_start(l);
@@ -441,6 +459,7 @@ int pf_launcher_run(struct pf_launcher *l, struct pf_err *err)
         }
     }
     strays_sweep(l); /* nothing is live: what is left is left over */
+    (void)pf_cgroup_sets_clear(l->dir_fd, &l->cgroups, CLEAR_MS); /* the next agent tries again */
     (void)unlink(LAUNCHER_SOCKET); /* the next launcher would replace it */
     return 0;
 }

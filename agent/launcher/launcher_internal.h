@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 #include <sys/resource.h>
 #include <sys/types.h>
+#include "agent/launcher/cgroup_sets.h"
 #include "agent/launcher/journal.h"
 #include "agent/launcher/launcher.h"
 #include "agent/launcher/spawn.h"
@@ -26,6 +27,9 @@
 #define LAUNCHER_QUEUE_PAUSE   256          /* starts that wait: nothing more is read */
 #define LAUNCHER_STARTS_A_TURN 8
 #define LAUNCHER_SWEEP_MS      50
+/* A container that does not get empty is told of after this; the agent goes on ending it. */
+#define LAUNCHER_ENDING_MS 10000
+#define LAUNCHER_RLIMITS_MAX 64
 #define LAUNCHER_ENV_NAME      "PROFFER_LAUNCH" /* first in the environment of what we start */
 
 /* One launch, from its Start until Forget. */
@@ -35,6 +39,8 @@ struct proc {
     bool is_child;       /* ours to wait for; else one that outlived a dead launcher */
     bool is_reaping;     /* its end was seen; to be journaled, reaped and told */
     bool is_queued;
+    bool is_ending;      /* its end was seen; what its container left is being ended */
+    uint8_t cgroup_set;  /* whose container it owns, 0 = none */
     pid_t pid;           /* key of by_pid while it runs */
     uint32_t pid_key;
     int pid_fd;          /* -1: none (no descriptors left), found by the sweep */
@@ -44,6 +50,10 @@ struct proc {
     int32_t error;
     char stage[PF_JOURNAL_STAGE_BYTES];
     int64_t started_ms, ended_ms;
+    int64_t ending_since_ms; /* our clock, is_ending */
+    uint64_t memory_peak_bytes, memory_limit_bytes;
+    int32_t oom_kills;
+    bool has_memory; /* the three before are known */
     struct pf_bytes start; /* QUEUED: its LauncherMessage, owned */
     int fd[3];             /* QUEUED: stdin, stdout, stderr */
     STAILQ_ENTRY(proc) link;
@@ -82,6 +92,9 @@ struct pf_launcher {
     struct pf_map by_uuid, by_pid;
     struct proc_list queue;   /* to start */
     struct proc_list reaping; /* by `link` too: a queued process has not started */
+    struct proc_list ending;  /* likewise */
+    struct pf_cgroup_sets cgroups;
+    int64_t ending_at_ms;     /* next pass over these; INT64_MAX: none */
     uint32_t n_queued, n_live; /* live: queued, or running */
     int64_t sweep_at_ms;      /* INT64_MAX: none */
     struct pf_fb_builder builder;
@@ -100,6 +113,8 @@ bool proc_is_live(const struct proc *p);
 bool proc_has_ended(const struct proc *p);
 /* It ended, unseen. */
 void proc_lose(struct proc *p);
+/* The same, after what its container left has ended. */
+void proc_lose_later(struct pf_launcher *l, struct proc *p);
 /* The descriptor of `p` is ready: notes how it ended, for procs_reap. */
 void proc_on_ready(struct pf_launcher *l, struct proc *p);
 /* To its process group; before it runs, KILL and TERM let it fail unstarted. */
@@ -108,12 +123,21 @@ void proc_signal(struct pf_launcher *l, struct proc *p, int signo);
 void procs_start(struct pf_launcher *l);
 /* Journals the ends that were noted, reaps, tells. */
 void procs_reap(struct pf_launcher *l);
+/* Another pass over the containers whose owner has ended. */
+void procs_end_containers(struct pf_launcher *l);
 void procs_kill_all(struct pf_launcher *l);
 /* Writes the journal anew when it is mostly history. */
 void procs_compact(struct pf_launcher *l);
 PF_MUST_USE int procs_rewrite_journal(struct pf_launcher *l, struct pf_err *err);
 int64_t launcher_wall_ms(void);
 int64_t launcher_now_ms(void);
+
+/* --- start.c: one start ---------------------------------------------------------------------- */
+/* Looks at the Start of `p` and finds its set of cgroups, before it is journaled; what is wrong
+ * with it goes to p->error and p->stage. */
+void start_prepare(struct pf_launcher *l, struct proc *p);
+pid_t start_spawn(struct pf_launcher *l, const struct proc *p, struct LauncherStart s,
+                  struct pf_spawn_failure *failure);
 
 /* --- stray.c: processes that lost their parent, and those of a dead launcher ------------------ */
 /* Which launch a process belongs to, by its environment. */

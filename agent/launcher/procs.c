@@ -15,7 +15,9 @@
 #include "common/base/alloc.h"
 #include "common/base/limits.h"
 
-#define PENDING_MAX_BYTES (4u << 20) /* of a journal that cannot be written */
+#define PENDING_MAX_BYTES  (4u << 20) /* of a journal that cannot be written */
+#define ENDING_PASS_MS     1          /* from a KILL to the next look; longer where it takes long */
+#define ENDING_PASS_MAX_MS 50
 
 int64_t launcher_wall_ms(void)
 {
@@ -129,8 +131,16 @@ static struct pf_journal_record proc_record(const struct proc *p, enum pf_journa
     r.pid = p->pid;
     r.start_time = p->start_time;
     r.at_ms = kind == PF_JOURNAL_STARTED || kind == PF_JOURNAL_INTENT ? p->started_ms : p->ended_ms;
-    if (kind == PF_JOURNAL_EXITED) {
+    if (kind == PF_JOURNAL_INTENT) {
+        r.error = p->cgroup_set;
+    } else if (kind == PF_JOURNAL_EXITED) {
         r.wait_status = p->wait_status;
+        if (p->has_memory) {
+            memcpy(r.stage, PF_JOURNAL_MEMORY, sizeof PF_JOURNAL_MEMORY);
+            r.error = p->oom_kills;
+            r.pid = (int64_t)p->memory_peak_bytes;
+            r.start_time = p->memory_limit_bytes;
+        }
     } else if (kind == PF_JOURNAL_FAILED) {
         r.error = p->error;
         memcpy(r.stage, p->stage, sizeof r.stage);
@@ -153,7 +163,9 @@ static void proc_fail(struct pf_launcher *l, struct proc *p, int error, const ch
 {
     p->state = LauncherState_FAILED;
     p->error = error;
-    (void)snprintf(p->stage, sizeof p->stage, "%s", stage);
+    if (stage != p->stage) {
+        (void)snprintf(p->stage, sizeof p->stage, "%s", stage);
+    }
     p->ended_ms = launcher_wall_ms();
     l->n_live--;
     fd_close(&p->stdin_fd);
@@ -162,78 +174,16 @@ static void proc_fail(struct pf_launcher *l, struct proc *p, int error, const ch
     protocol_send_process(l, p, -1);
 }
 
-/* The texts of a vector as a NULL-ended array in one block, with `n_before` slots in front. */
-static char **strings_before(uint32_t n_before, uint32_t n)
-{
-    char **at = pf_alloc(((size_t)n_before + n + 1) * sizeof *at);
-
-    return at + n_before;
-}
-
-static bool start_is_valid(struct LauncherStart s)
-{
-    return LauncherStart_path(s).len > 0 && LauncherStart_args__len(s) > 0 &&
-           LauncherStart_args__len(s) <= PF_ARGS_MAX && LauncherStart_groups__len(s) <= 65536;
-}
-
-static pid_t proc_spawn(struct pf_launcher *l, const struct proc *p, struct LauncherStart s,
-                        struct pf_spawn_failure *failure)
-{
-    uint32_t n_args = LauncherStart_args__len(s);
-    uint32_t n_env = LauncherStart_env__len(s);
-    uint32_t n_groups = LauncherStart_groups__len(s);
-    char uuid[PF_UUID_TEXT_LEN + 1];
-    char mark[sizeof LAUNCHER_ENV_NAME + 1 + PF_UUID_TEXT_LEN];
-    char **argv = strings_before(1, n_args);
-    char **envp = strings_before(0, n_env + 1);
-    uint32_t *groups = pf_alloc((n_groups + 1u) * sizeof *groups);
-
-    pf_uuid_format(p->uuid, uuid);
-    (void)snprintf(mark, sizeof mark, "%s=%s", LAUNCHER_ENV_NAME, uuid);
-    envp[0] = mark;
-    for (uint32_t i = 0; i < n_args; i++) {
-        argv[i] = (char *)(uintptr_t)LauncherStart_args__at(s, i).at;
-    }
-    for (uint32_t i = 0; i < n_env; i++) {
-        envp[i + 1] = (char *)(uintptr_t)LauncherStart_env__at(s, i).at;
-    }
-    for (uint32_t i = 0; i < n_groups; i++) {
-        groups[i] = LauncherStart_groups__at(s, i);
-    }
-    struct pf_str search = LauncherStart_search_path(s);
-    struct pf_str cwd = LauncherStart_cwd(s), sandbox = LauncherStart_sandbox(s);
-    const struct pf_spawn spawn = {
-        .path = LauncherStart_path(s).at,
-        .argv = argv,
-        .envp = envp,
-        .search_path = search.at != NULL ? search.at : "/usr/local/bin:/usr/bin:/bin",
-        .sandbox = sandbox.len > 0 ? sandbox.at : NULL,
-        .cwd = cwd.len > 0 ? cwd.at : sandbox.len > 0 ? NULL : "/",
-        .fd = {p->fd[0], p->fd[1], p->fd[2]},
-        .set_ids = LauncherStart_set_ids(s),
-        .uid = LauncherStart_uid(s),
-        .gid = LauncherStart_gid(s),
-        .groups = groups,
-        .n_groups = n_groups,
-        .nofile = l->is_nofile_raised ? &l->nofile : NULL,
-    };
-    pid_t pid = pf_spawn(&l->stack, &spawn, failure);
-    pf_free(groups);
-    pf_free(envp);
-    pf_free(argv - 1);
-    return pid;
-}
-
 static void proc_start(struct pf_launcher *l, struct proc *p)
 {
-    struct LauncherStart s = LauncherMessage_body_as_LauncherStart(
-        LauncherMessage__from_bytes(p->start));
-    struct pf_spawn_failure failure = {EINVAL, "request"};
+    struct LauncherStart s =
+        LauncherMessage_body_as_LauncherStart(LauncherMessage__from_bytes(p->start));
+    struct pf_spawn_failure failure = {p->error, p->stage};
     pid_t pid = -1;
     uint64_t ticks = pf_proc_ticks_now();
 
-    if (start_is_valid(s)) {
-        pid = proc_spawn(l, p, s, &failure);
+    if (p->error == 0) {
+        pid = start_spawn(l, p, s, &failure);
     }
     if (pid < 0) {
         proc_fail(l, p, failure.error, failure.stage);
@@ -256,11 +206,13 @@ void procs_start(struct pf_launcher *l)
     struct proc *p;
     uint32_t n = 0;
 
-    STAILQ_FOREACH(p, &l->queue, link) {
+    STAILQ_FOREACH(p, &l->queue, link)
+    {
         if (n++ == LAUNCHER_STARTS_A_TURN) {
             break;
         }
         p->started_ms = launcher_wall_ms();
+        start_prepare(l, p);
         pf_journal_add(&l->journal, proc_record(p, PF_JOURNAL_INTENT));
     }
     if (n == 0) {
@@ -288,11 +240,94 @@ static int32_t status_of(const siginfo_t *si)
     return si->si_status | (si->si_code == CLD_DUMPED ? 0x80 : 0);
 }
 
+/* All of it has ended: the end can be told. */
+static void proc_ended(struct pf_launcher *l, struct proc *p)
+{
+    const struct pf_cgroups *c = pf_cgroup_sets_at(&l->cgroups, p->cgroup_set);
+    char name[PF_UUID_TEXT_LEN + 1];
+
+    if (c != NULL) {
+        struct pf_cgroup_usage u;
+        pf_uuid_format(p->uuid, name);
+        pf_cgroup_usage(c, name, &u);
+        p->has_memory = u.has_memory;
+        p->oom_kills = u.oom_kills < INT32_MAX ? (int32_t)u.oom_kills : INT32_MAX;
+        p->memory_peak_bytes = u.memory_peak_bytes;
+        p->memory_limit_bytes = u.memory_limit_bytes;
+    }
+    p->state = LauncherState_EXITED;
+    p->is_reaping = true;
+    STAILQ_INSERT_TAIL(&l->reaping, p, link);
+    pf_journal_add(&l->journal, proc_record(p, PF_JOURNAL_EXITED));
+}
+
+/* One pass of KILL over what is left in its container. True: it is empty, or there is none. */
+static bool container_end(const struct pf_launcher *l, const struct proc *p)
+{
+    const struct pf_cgroups *c = pf_cgroup_sets_at(&l->cgroups, p->cgroup_set);
+    char name[PF_UUID_TEXT_LEN + 1];
+
+    if (c == NULL) {
+        return true;
+    }
+    pf_uuid_format(p->uuid, name);
+    return pf_cgroup_kill(c, name) == 0;
+}
+
+static void proc_end_later(struct pf_launcher *l, struct proc *p)
+{
+    p->is_ending = true;
+    p->ending_since_ms = launcher_now_ms();
+    STAILQ_INSERT_TAIL(&l->ending, p, link);
+    if (l->ending_at_ms > p->ending_since_ms + ENDING_PASS_MS) {
+        l->ending_at_ms = p->ending_since_ms + ENDING_PASS_MS;
+    }
+}
+
+void proc_lose_later(struct pf_launcher *l, struct proc *p)
+{
+    if (p->cgroup_set == 0) {
+        proc_lose(p);
+        return;
+    }
+    p->wait_status = LAUNCHER_STATUS_LOST;
+    p->ended_ms = launcher_wall_ms();
+    proc_end_later(l, p);
+}
+
+void procs_end_containers(struct pf_launcher *l)
+{
+    struct proc_list ending = STAILQ_HEAD_INITIALIZER(ending);
+    int64_t now_ms = launcher_now_ms();
+    struct proc *p;
+
+    l->ending_at_ms = INT64_MAX;
+    STAILQ_CONCAT(&ending, &l->ending);
+    while ((p = STAILQ_FIRST(&ending)) != NULL) {
+        int64_t since_ms = now_ms - p->ending_since_ms;
+        int64_t pause_ms = since_ms / 4;
+        bool is_empty = container_end(l, p);
+        STAILQ_REMOVE_HEAD(&ending, link);
+        if (is_empty || since_ms >= LAUNCHER_ENDING_MS) {
+            if (!is_empty) {
+                (void)fprintf(stderr, "warn container does not end pid=%ld\n", (long)p->pid);
+            }
+            p->is_ending = false;
+            proc_ended(l, p);
+            continue;
+        }
+        STAILQ_INSERT_TAIL(&l->ending, p, link);
+        pause_ms = pause_ms < ENDING_PASS_MS ? ENDING_PASS_MS : pause_ms;
+        pause_ms = pause_ms < ENDING_PASS_MAX_MS ? pause_ms : ENDING_PASS_MAX_MS;
+        l->ending_at_ms = l->ending_at_ms < now_ms + pause_ms ? l->ending_at_ms : now_ms + pause_ms;
+    }
+}
+
 void proc_on_ready(struct pf_launcher *l, struct proc *p)
 {
     siginfo_t si = {0};
 
-    if (p->is_reaping || p->state != LauncherState_RUNNING) {
+    if (p->is_reaping || p->is_ending || p->state != LauncherState_RUNNING) {
         return;
     }
     if (p->is_child) {
@@ -303,13 +338,15 @@ void proc_on_ready(struct pf_launcher *l, struct proc *p)
     } else {
         p->wait_status = LAUNCHER_STATUS_LOST; /* another launcher's child */
     }
-    p->state = LauncherState_EXITED;
-    p->is_reaping = true;
     p->ended_ms = launcher_wall_ms();
-    STAILQ_INSERT_TAIL(&l->reaping, p, link);
     /* As long as it is not reaped, the group's number is not given to others. */
     (void)kill(-p->pid, SIGKILL); /* nobody left is fine */
-    pf_journal_add(&l->journal, proc_record(p, PF_JOURNAL_EXITED));
+    if (container_end(l, p)) {
+        proc_ended(l, p);
+    } else {
+        proc_unwatch(l, p); /* what is ready stays ready until it is reaped */
+        proc_end_later(l, p);
+    }
 }
 
 void procs_reap(struct pf_launcher *l)
@@ -348,6 +385,9 @@ void proc_signal(struct pf_launcher *l, struct proc *p, int signo)
         proc_fail(l, p, ECANCELED, "killed");
     } else if (p->state == LauncherState_RUNNING) {
         (void)kill(-p->pid, signo); /* it ends on its own account, or has */
+        if (signo == SIGKILL) {
+            (void)container_end(l, p); /* its end looks again */
+        }
     }
 }
 

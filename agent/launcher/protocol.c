@@ -35,6 +35,9 @@ void protocol_send_process(struct pf_launcher *l, const struct proc *p, int fd)
         .started_ms = p->started_ms,
         .ended_ms = p->ended_ms,
         .has_stdin = p->stdin_fd >= 0,
+        .oom_kills = (uint64_t)p->oom_kills,
+        .memory_peak_bytes = p->memory_peak_bytes,
+        .memory_limit_bytes = p->memory_limit_bytes,
     };
     controller_send(l, LauncherBody_LauncherProcess, LauncherProcess__put(&l->builder, &args), fd);
 }
@@ -151,9 +154,7 @@ bool protocol_on_frame(struct pf_launcher *l, struct pf_bytes frame)
     case LauncherBody_LauncherForget:
         on_forget(l, LauncherForget_uuid(LauncherMessage_body_as_LauncherForget(m)));
         return true;
-    case LauncherBody_LauncherList:
-        on_list(l);
-        return true;
+    case LauncherBody_LauncherList: on_list(l); return true;
     case LauncherBody_LauncherStdin:
         on_stdin(l, LauncherStdin_uuid(LauncherMessage_body_as_LauncherStdin(m)), false);
         return true;
@@ -170,8 +171,7 @@ bool protocol_on_frame(struct pf_launcher *l, struct pf_bytes frame)
     case LauncherBody_NONE:
     case LauncherBody_LauncherHello:
     case LauncherBody_LauncherProcess:
-    case LauncherBody_LauncherListEnd:
-        break;
+    case LauncherBody_LauncherListEnd: break;
     }
     return false;
 }

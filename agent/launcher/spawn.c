@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -60,7 +61,7 @@ UNSANITIZED static void child_exec(const struct pf_spawn *s, const char *path)
     (void)syscall(SYS_execve, path, s->argv, s->envp);
     if (errno == ENOEXEC) {
         char *first = s->argv[0];
-        s->argv[-1] = (char *)(uintptr_t)"sh";
+        s->argv[-1] = (char *)(uintptr_t) "sh";
         s->argv[0] = (char *)(uintptr_t)path;
         (void)syscall(SYS_execve, "/bin/sh", s->argv - 1, s->envp);
         s->argv[0] = first;
@@ -141,40 +142,83 @@ UNSANITIZED static bool has_slash(const char *path)
     return false;
 }
 
+/* The stage that failed, with errno; NULL: all is set. */
+UNSANITIZED static const char *child_limit(const struct pf_spawn *s)
+{
+    if (s->nofile != NULL && syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, s->nofile, NULL) != 0) {
+        return "limit";
+    }
+    for (uint32_t i = 0; i < s->n_limits; i++) {
+        if (syscall(SYS_prlimit64, 0, s->limits[i].resource, &s->limits[i].value, NULL) != 0) {
+            return "limit";
+        }
+    }
+    return NULL;
+}
+
+/* "0" is whoever writes it. */
+UNSANITIZED static const char *child_enter(const struct pf_spawn *s)
+{
+    for (uint32_t i = 0; i < s->n_cgroups; i++) {
+        long fd = syscall(SYS_openat, AT_FDCWD, s->cgroup_procs[i], O_WRONLY | O_CLOEXEC, 0);
+        if (fd < 0 || syscall(SYS_write, fd, "0", (size_t)1) != 1) {
+            return "cgroup";
+        }
+        (void)syscall(SYS_close, fd);
+    }
+    return NULL;
+}
+
+UNSANITIZED static const char *child_set_ids(const struct pf_spawn *s)
+{
+    if (!s->set_ids) {
+        return NULL;
+    }
+    if (syscall(SYS_setgroups, (size_t)s->n_groups, s->groups) != 0) {
+        return "groups";
+    }
+    if (syscall(SYS_setresgid, s->gid, s->gid, s->gid) != 0) {
+        return "setgid";
+    }
+    return syscall(SYS_setresuid, s->uid, s->uid, s->uid) != 0 ? "setuid" : NULL;
+}
+
+UNSANITIZED static const char *child_set_up(const struct pf_spawn *s)
+{
+    const char *stage;
+
+    if (syscall(SYS_setsid) < 0) {
+        return "setsid";
+    }
+    for (int i = 0; i < 3; i++) {
+        if (syscall(SYS_dup3, s->fd[i], i, 0) < 0) {
+            return "stdio";
+        }
+    }
+    if (s->terminal && syscall(SYS_ioctl, 0, TIOCSCTTY, 0) != 0) {
+        return "tty";
+    }
+    if ((stage = child_enter(s)) != NULL || (stage = child_limit(s)) != NULL) {
+        return stage;
+    }
+    if (s->sandbox != NULL && syscall(SYS_chdir, s->sandbox) != 0) {
+        return "chdir";
+    }
+    if ((stage = child_set_ids(s)) != NULL) {
+        return stage;
+    }
+    return s->cwd != NULL && syscall(SYS_chdir, s->cwd) != 0 ? "chdir" : NULL;
+}
+
 UNSANITIZED static int child_main(void *arg)
 {
     struct spawn_child *c = arg;
     const struct pf_spawn *s = c->s;
     uint64_t no_signals = 0;
 
-    if (syscall(SYS_setsid) < 0) {
-        return child_fail(c, "setsid");
-    }
-    if (s->nofile != NULL &&
-        syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, s->nofile, NULL) != 0) {
-        return child_fail(c, "limit");
-    }
-    for (int i = 0; i < 3; i++) {
-        if (syscall(SYS_dup3, s->fd[i], i, 0) < 0) {
-            return child_fail(c, "stdio");
-        }
-    }
-    if (s->sandbox != NULL && syscall(SYS_chdir, s->sandbox) != 0) {
-        return child_fail(c, "chdir");
-    }
-    if (s->set_ids) {
-        if (syscall(SYS_setgroups, (size_t)s->n_groups, s->groups) != 0) {
-            return child_fail(c, "groups");
-        }
-        if (syscall(SYS_setresgid, s->gid, s->gid, s->gid) != 0) {
-            return child_fail(c, "setgid");
-        }
-        if (syscall(SYS_setresuid, s->uid, s->uid, s->uid) != 0) {
-            return child_fail(c, "setuid");
-        }
-    }
-    if (s->cwd != NULL && syscall(SYS_chdir, s->cwd) != 0) {
-        return child_fail(c, "chdir");
+    const char *stage = child_set_up(s);
+    if (stage != NULL) {
+        return child_fail(c, stage);
     }
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, NULL, sizeof no_signals);
     if (has_slash(s->path)) {

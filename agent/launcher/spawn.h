@@ -13,6 +13,14 @@
 #include "common/base/compiler.h"
 #include "common/base/err.h"
 
+/* As prlimit64 wants it. */
+struct pf_spawn_limit {
+    uint32_t resource;
+    struct {
+        uint64_t soft, hard;
+    } value;
+};
+
 struct pf_spawn {
     const char *path;        /* with '/': as it is; else looked for */
     char **argv;             /* NULL behind the end; argv[-1] is writable (scripts without #!) */
@@ -26,10 +34,15 @@ struct pf_spawn {
     const uint32_t *groups;
     uint32_t n_groups;
     const struct rlimit *nofile; /* limit to restore; NULL = leave as it is */
+    const struct pf_spawn_limit *limits; /* with our rights: hard ones may be raised */
+    uint32_t n_limits;
+    const char *const *cgroup_procs; /* files `cgroup.procs` to enter by, still with our own ids */
+    uint32_t n_cgroups;
+    bool terminal; /* fd[0] is one, and becomes the session's */
 };
 
 /* What went wrong: errno and where ("setsid", "limit", "groups", "setgid", "setuid", "chdir",
- * "stdio", "exec", "clone"; static text). */
+ * "stdio", "tty", "cgroup", "exec", "clone"; static text). */
 struct pf_spawn_failure {
     int error;
     const char *stage;

@@ -14,9 +14,9 @@
 
 #include "agent/launcher/launcher_internal.h"
 
-#define MARK            LAUNCHER_ENV_NAME "="
-#define MARK_LEN        (sizeof(MARK) - 1)
-#define MARK_WHOLE_LEN  (MARK_LEN + PF_UUID_TEXT_LEN)
+#define MARK              LAUNCHER_ENV_NAME "="
+#define MARK_LEN          (sizeof(MARK) - 1)
+#define MARK_WHOLE_LEN    (MARK_LEN + PF_UUID_TEXT_LEN)
 #define ENVIRON_MAX_BYTES (1u << 20)
 
 /* The mark in `text`; only behind a NUL, or at the start of the environment. */
@@ -30,8 +30,7 @@ static bool mark_in(const char *text, size_t len, bool at_start, struct pf_uuid 
             return false;
         }
         bool is_begin = p == text ? at_start : p[-1] == '\0';
-        if (is_begin &&
-            pf_uuid_parse((struct pf_str){p + MARK_LEN, PF_UUID_TEXT_LEN}, out)) {
+        if (is_begin && pf_uuid_parse((struct pf_str){p + MARK_LEN, PF_UUID_TEXT_LEN}, out)) {
             return true;
         }
         p++;
@@ -114,7 +113,7 @@ static bool sweep_blind(struct pf_launcher *l)
     struct proc *p;
 
     while ((p = pf_map_next(&l->by_pid, &cursor)) != NULL) {
-        if (p->pid_fd < 0 && p->state == LauncherState_RUNNING) {
+        if (p->pid_fd < 0 && p->state == LauncherState_RUNNING && !p->is_ending) {
             if (p->is_child || pf_proc_start_time(p->pid) != p->start_time) {
                 proc_on_ready(l, p);
             }
@@ -191,7 +190,7 @@ static void kill_left_over(struct pf_launcher *l, struct proc *p, pid_t pid)
     struct pf_uuid launch;
 
     (void)l;
-    if (!proc_has_ended(p)) {
+    if (!proc_has_ended(p) && !p->is_ending) {
         return;
     }
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -215,14 +214,14 @@ void strays_adopt(struct pf_launcher *l)
         if (p->state == LauncherState_RUNNING && pf_proc_start_time(p->pid) == p->start_time) {
             proc_watch(l, p);
         } else if (p->state == LauncherState_RUNNING) {
-            proc_lose(p);
+            proc_lose_later(l, p);
         }
     }
     proc_fs_walk(l, adopt_dangling);
     cursor = 0;
     while ((p = pf_map_next(&l->by_uuid, &cursor)) != NULL) {
         if (p->state == LauncherState_STARTING) {
-            proc_lose(p);
+            proc_lose_later(l, p);
         }
         l->n_live += proc_is_live(p) ? 1 : 0;
     }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -104,6 +105,28 @@ void client_send(struct launcher_client *c, enum LauncherBody type, struct pf_re
     pf_buf_fini(&out);
 }
 
+/* Instead of the files: three times the terminal, its other side kept here and by the launcher. */
+static void open_terminal(struct launcher_client *c, const struct start_spec *s, int fds[4])
+{
+    const struct winsize size = {.ws_row = s->rows, .ws_col = s->columns};
+    int side = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    assert_true(side >= 0);
+    assert_int_equal(grantpt(side), 0);
+    assert_int_equal(unlockpt(side), 0);
+    assert_int_equal(ioctl(side, TIOCSWINSZ, &size), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(close(fds[i]), 0);
+        fds[i] = open(ptsname(side), O_RDWR | O_NOCTTY | O_CLOEXEC);
+        assert_true(fds[i] >= 0);
+    }
+    if (s->keeps_stdin) {
+        assert_int_equal(close(fds[3]), 0);
+        fds[3] = dup(side);
+    }
+    c->got_fd = side;
+}
+
 uint32_t client_start_frame(struct launcher_client *c, const struct start_spec *s,
                             struct pf_buf *out, int fds[4])
 {
@@ -112,6 +135,9 @@ uint32_t client_start_frame(struct launcher_client *c, const struct start_spec *
     uint32_t n_args = 0;
     uint32_t n_env = 0;
     uint32_t groups[1] = {s->gid};
+    struct pf_str cgroups[PF_CGROUP_DIRS_MAX];
+    char path[PF_CGROUP_DIRS_MAX][1024];
+    uint32_t n_cgroups = 0;
 
     fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     fds[1] = open(s->out != NULL ? s->out : "/dev/null",
@@ -126,13 +152,26 @@ uint32_t client_start_frame(struct launcher_client *c, const struct start_spec *
         fds[0] = pipe_fd[0];
         fds[3] = pipe_fd[1];
     }
+    if (s->terminal) {
+        open_terminal(c, s, fds);
+    }
     for (; n_args < PF_ARRAY_LEN(s->args) && s->args[n_args] != NULL; n_args++) {
         args[n_args] = pf_str(s->args[n_args]);
     }
     for (; n_env < PF_ARRAY_LEN(s->env) && s->env[n_env] != NULL; n_env++) {
         env[n_env] = pf_str(s->env[n_env]);
     }
+    for (uint32_t i = 0; s->cgroups != NULL && i < s->cgroups->n_dirs; i++) {
+        char uuid[PF_UUID_TEXT_LEN + 1];
+        pf_uuid_format(s->container, uuid);
+        (void)snprintf(path[i], sizeof path[i], "%s/%s", s->cgroups->dir[i].path, uuid);
+        cgroups[n_cgroups++] = pf_str(path[i]);
+    }
     pf_fb_builder_reset(&c->b);
+    struct pf_ref rlimits[4];
+    for (uint32_t i = 0; i < s->n_rlimits; i++) {
+        rlimits[i] = LauncherRlimit__put(&c->b, &s->rlimits[i]);
+    }
     struct LauncherStart__args a = {
         .uuid = {s->uuid.b, 16},
         .path = pf_str(s->path),
@@ -145,6 +184,10 @@ uint32_t client_start_frame(struct launcher_client *c, const struct start_spec *
         .uid = s->uid,
         .gid = s->gid,
         .groups = {groups, s->set_ids ? 1 : 0},
+        .cgroups = {cgroups, n_cgroups},
+        .owns_cgroups = s->owns_container,
+        .rlimits = {rlimits, s->n_rlimits},
+        .terminal = s->terminal,
     };
     client_frame(c, LauncherBody_LauncherStart, LauncherStart__put(&c->b, &a), out);
     return s->keeps_stdin ? 4 : 3;
@@ -299,8 +342,8 @@ int client_wait(struct launcher_client *c)
 
 void client_finish(struct launcher_client *c)
 {
-    static const char *const files[] = {"launcher.journal", "launcher.lock", "launcher.log",
-                                        "launcher.sock", "out", "tool", "script"};
+    static const char *const files[] = {"launcher.cgroups", "launcher.journal", "launcher.lock",
+                                        "launcher.log", "launcher.sock", "out", "tool", "script"};
     if (c->pid > 0) {
         if (c->fd < 0) {
             client_connect(c);

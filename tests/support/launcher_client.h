@@ -4,6 +4,7 @@
 #ifndef PF_TESTS_SUPPORT_LAUNCHER_CLIENT_H
 #define PF_TESTS_SUPPORT_LAUNCHER_CLIENT_H
 
+#include "agent/cgroup/cgroup.h"
 #include "common/base/buf.h"
 #include "common/base/id.h"
 #include "schemas/launcher.h"
@@ -32,6 +33,13 @@ struct start_spec {
     bool keeps_stdin;
     bool set_ids;
     uint32_t uid, gid;
+    const struct pf_cgroups *cgroups; /* enters container `container` there */
+    struct pf_uuid container;
+    bool owns_container;
+    const struct LauncherRlimit__args *rlimits;
+    uint32_t n_rlimits;
+    bool terminal; /* a new one; its other side, which the caller closes, is c->got_fd */
+    uint16_t rows, columns;
 };
 
 struct pf_uuid uuid_of(uint32_t n);

@@ -440,7 +440,9 @@ static void test_too_long_names_are_refused(void **state)
     struct world *w = *state;
     char name[8192];
     struct pf_err err = {0};
-    const struct pf_str nowhere = PF_STR("/tmp");
+    const struct pf_str nowhere = PF_STR("/tmp/proffer-none");
+    const struct pf_str foreign[] = {PF_STR("/sys/fs/cgroup/memory"), PF_STR("proffer-a"),
+                                     PF_STR(""), PF_STR("/a/../proffer-a")};
     struct pf_cgroups none = {0};
 
     given_v2(w);
@@ -451,6 +453,9 @@ static void test_too_long_names_are_refused(void **state)
     assert_int_equal(err.sys, ENAMETOOLONG);
     assert_int_equal(pf_cgroup_remove(&w->c, name, NULL), PF_ELIMIT);
     assert_int_equal(pf_cgroups_probe(&nowhere, 1, &none, NULL), PF_ENOENT);
+    for (size_t i = 0; i < PF_ARRAY_LEN(foreign); i++) {
+        assert_int_equal(pf_cgroups_probe(&foreign[i], 1, &none, NULL), PF_EINVAL);
+    }
     assert_int_equal(pf_cgroup_kill(&none, "c1"), 0);
 }
 
