@@ -90,7 +90,7 @@ static void health_judged(struct pf_agent *a, struct checks *c, struct verdict v
         c->has_succeeded = true;
         PF_FREE(c->why);
         t->healthy = 1;
-    } else if (!c->has_succeeded && ran_ms <= c->grace_ms) {
+    } else if (!c->has_succeeded && c->grace_ms > 0 && ran_ms <= c->grace_ms) {
         return;
     } else {
         c->failures++;

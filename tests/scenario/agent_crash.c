@@ -4,7 +4,7 @@
  * has ended exactly once, was started at most once, and was told in order. */
 #include "tests/support/agent_sim.h"
 
-enum { N_TASKS = 5 };
+enum { N_TASKS = 7 };
 
 struct story {
     struct agent_sim *s;
@@ -15,14 +15,17 @@ struct story {
 };
 
 static const struct {
-    const char *id, *command;
+    const char *id, *command, *more;
 } tasks[N_TASKS + 1] = {
-    {NULL, NULL},
-    {"t1", "{'value': 'sleep 5'}"},
-    {"t2", "{'value': 'exit 3'}"},
-    {"t3", "{'value': 'stubborn'}"},
-    {"t4", "{'shell': false, 'value': 'nosuch'}"},
-    {"t5", "{'value': 'sleep 9'}"},
+    {NULL, NULL, NULL},
+    {"t1", "{'value': 'sleep 5'}", ""},
+    {"t2", "{'value': 'exit 3'}", ""},
+    {"t3", "{'value': 'stubborn'}", ""},
+    {"t4", "{'shell': false, 'value': 'nosuch'}", ""},
+    {"t5", "{'value': 'sleep 9'}", ""},
+    {"t6", "{'value': 'sleep 9', 'uris': [{'value': 'http://a'}]}",
+     ", 'health_check': {'type': 'HTTP', 'http': {'port': 80}, 'delay_seconds': 1}"},
+    {"t7", "{'value': 'sleep 9', 'uris': [{'value': 'bad://a'}]}", ""},
 };
 
 static bool is_ended(struct agent_sim *s, uint8_t n)
@@ -35,7 +38,7 @@ static bool is_ended(struct agent_sim *s, uint8_t n)
 static void say_launch(struct story *y, uint8_t n)
 {
     if (y->s->core) {
-        agent_sim_launch(y->s, "f1", tasks[n].id, n, tasks[n].command);
+        agent_sim_launch_more(y->s, "f1", tasks[n].id, n, tasks[n].command, tasks[n].more);
     }
 }
 
@@ -96,6 +99,8 @@ static void play(struct story *y)
     struct agent_sim *s = y->s;
     struct sim_process *p = NULL;
 
+    assert_int_equal(pf_res_add_scalar(&s->total, PF_STR("cpus"), 4000, NULL), 0);
+    s->answer = 200;
     agent_sim_start(s);
     if (s->core) {
         agent_sim_master_up(s, 1);
@@ -120,6 +125,11 @@ static void play(struct story *y)
     p = agent_sim_process(s, 5);
     if (p && !p->forgotten && p->state == LauncherState_RUNNING) {
         agent_sim_exit(s, 5, 9);
+    }
+    revive(y, N_TASKS);
+    p = agent_sim_process(s, 6);
+    if (p && !p->forgotten && p->state == LauncherState_RUNNING) {
+        agent_sim_exit(s, 6, 0);
     }
     revive(y, N_TASKS);
     agent_sim_pass(s, 60000);
@@ -151,7 +161,13 @@ static void check_end(struct story *y)
         assert_string_equal(agent_sim_states(s, 3), "TASK_RUNNING TASK_KILLING TASK_KILLED");
         assert_string_equal(agent_sim_states(s, 4), "TASK_FAILED");
         assert_string_equal(agent_sim_states(s, 5), "TASK_RUNNING TASK_FAILED");
-        for (uint8_t n = 1; n <= N_TASKS; n++) {
+        assert_string_equal(agent_sim_states(s, 6), "TASK_RUNNING TASK_RUNNING TASK_FINISHED");
+        assert_string_equal(agent_sim_states(s, 7), "TASK_FAILED");
+        assert_int_equal(agent_sim_fetcher(s, 6)->n_starts, 1);
+        assert_true(agent_sim_fetcher(s, 6)->forgotten);
+        assert_true(agent_sim_fetcher(s, 7)->forgotten);
+        assert_null(agent_sim_process(s, 7));
+        for (uint8_t n = 1; n < N_TASKS; n++) {
             assert_int_equal(agent_sim_process(s, n)->n_starts, 1);
             assert_true(agent_sim_process(s, n)->forgotten);
         }
