@@ -80,6 +80,13 @@ static void engine_on_deadline(void *ctx)
     agentd_step(ctx, &ev);
 }
 
+static bool engine_on_virtual(void *ctx, const struct pf_effect *e)
+{
+    struct agentd *d = ctx;
+
+    return pf_executor_api_effect(d->executor_api, e);
+}
+
 static void engine_store_failed(void *ctx, const struct pf_err *why)
 {
     struct agentd *d = ctx;
@@ -194,6 +201,9 @@ static int boot_net(struct agentd *d, struct pf_err *err)
     }
     d->http_routes = (struct pf_agent_http){agentd_http_ops, d};
     pf_agent_http_routes(d->http, &d->http_routes);
+    const struct pf_executor_api_options eo = {.authenticates = d->o->authenticates_executors};
+    d->executor_api =
+        pf_executor_api_create(d->loop, d->http, &eo, &agentd_executor_api_ops, d);
     const struct pf_masters_options mo = {
         .addresses = &d->o->masters, .how = {.prio = PF_PRIO_URGENT}, .seed = pf_random_u64()};
     d->masters = pf_masters_create(d->loop, d->net, &mo);
@@ -331,6 +341,7 @@ static int boot_core(struct agentd *d, struct pf_err *err)
     const struct pf_engine_ops ops = {.next_deadline = engine_deadline,
                                       .on_deadline = engine_on_deadline,
                                       .on_act = agentd_on_act,
+                                      .on_virtual = engine_on_virtual,
                                       .on_store_failed = engine_store_failed};
     const struct pf_engine_options eo = {.loop = d->loop, .net = d->net, .store = d->store};
     rc = pf_engine_create(&eo, &ops, d, &d->engine, err);
@@ -477,6 +488,7 @@ static void agentd_fini(struct agentd *d)
     pf_masters_destroy(d->masters);
     pf_net_destroy(d->net);
     pf_http_destroy(d->http);
+    pf_executor_api_destroy(d->executor_api);
     if (d->core != NULL) {
         pf_agent_destroy(d->core);
     }

@@ -246,6 +246,20 @@ static const char *http_health(void *ctx)
     return pf_launcher_link_is_up(d->launcher) ? pf_agent_problem(d->core) : "there is no launcher";
 }
 
+static void executor_event(void *ctx, struct pf_agent_event *ev)
+{
+    agentd_step(ctx, ev);
+}
+
+static const char *executor_problem(void *ctx)
+{
+    const struct agentd *d = ctx;
+
+    return d->is_up ? NULL : "Agent has not finished recovery";
+}
+
+const struct pf_executor_api_ops agentd_executor_api_ops = {executor_event, executor_problem};
+
 static void http_metrics(void *ctx, struct pf_buf *out)
 {
     struct agentd *d = ctx;

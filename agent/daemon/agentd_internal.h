@@ -6,6 +6,7 @@
 #include "agent/core/agent.h"
 #include "agent/daemon/agentd.h"
 #include "agent/daemon/checks.h"
+#include "agent/daemon/executor_api.h"
 #include "agent/daemon/fetch.h"
 #include "agent/daemon/files.h"
 #include "agent/daemon/http.h"
@@ -27,6 +28,7 @@ struct agentd {
     struct pf_net *net;
     struct pf_http *http;
     struct pf_agent_http http_routes;
+    struct pf_executor_api *executor_api;
     struct pf_agent *core;
     struct pf_launcher_link *launcher;
     struct pf_files *files;
@@ -68,6 +70,7 @@ extern const struct pf_net_ops agentd_net_ops;
 extern const struct pf_launcher_link_ops agentd_launcher_ops;
 extern const struct pf_stdin_ops agentd_stdin_ops;
 extern const struct pf_agent_http_ops agentd_http_ops;
+extern const struct pf_executor_api_ops agentd_executor_api_ops;
 /* pf_files_reply_fn */
 void agentd_reply(void *ctx, uint64_t peer, struct pf_msg reply);
 /* Measures the disk and tells the core. */

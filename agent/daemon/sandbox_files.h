@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Paths in sandboxes: read, listed, written for peers (`proffer cp`). Nothing outside of the sandbox
- * is reached, whatever links lie in it; what is written belongs to the task's user. */
+/* Paths in sandboxes: read, listed, written for peers (`proffer cp`). Nothing outside of the
+ * sandbox is reached, whatever links lie in it; what is written belongs to the task's user. */
 #ifndef PF_AGENT_DAEMON_SANDBOX_FILES_H
 #define PF_AGENT_DAEMON_SANDBOX_FILES_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Terminals of tasks (ContainerInfo.tty_info, `proffer run -t`): what a task says on its terminal is
- * copied to `stdout` of its sandbox, so that logs work as ever; what is typed comes by WriteStdin.
- * The launcher keeps the near side too, so that a restart of the agent hangs nobody up; meanwhile
- * the task may wait, for nobody reads. */
+/* Terminals of tasks (ContainerInfo.tty_info, `proffer run -t`): what a task says on its terminal
+ * is copied to `stdout` of its sandbox, so that logs work as ever; what is typed comes by
+ * WriteStdin. The launcher keeps the near side too, so that a restart of the agent hangs nobody up;
+ * meanwhile the task may wait, for nobody reads. */
 #ifndef PF_AGENT_DAEMON_TERMINAL_H
 #define PF_AGENT_DAEMON_TERMINAL_H
 
