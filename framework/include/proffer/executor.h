@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libproffer: writing an executor, a process that runs tasks of a framework on an agent.
  *
- * The agent starts the executor with the first task that names it (pf_task_spec.executor), and tells
- * it by the environment where the agent is and who it is. The executor then gets its tasks, says
+ * The agent starts the executor with the first task that names it (pf_task_spec.executor), and
+ * tells it by the environment where the agent is and who it is. The executor then gets its tasks, says
  * what becomes of each, and talks to the framework's scheduler by messages. The library keeps the
  * connection: it comes back when the agent was restarted, and sends updates again until the agent
  * has stored them, so that none gets lost. When the agent stays away for too long, or says so, the
@@ -31,7 +31,8 @@ extern "C" {
 
 struct pf_executor;
 
-/* All from the environment that the agent made, if not said. Begin with PF_EXECUTOR_OPTIONS_INIT. */
+/* What is not said comes from the environment that the agent made. Begin with
+ * PF_EXECUTOR_OPTIONS_INIT. */
 struct pf_executor_options {
     size_t size;
     const char *agent;        /* "host:port"; NULL: PROFFER_AGENT */
