@@ -423,3 +423,19 @@ void pf_follow_write(struct pf_follow *f, const struct pf_follow_stdin *in)
         writing_send(s);
     }
 }
+
+void pf_follow_resize(struct pf_follow *f, struct pf_str agent_address, struct pf_str framework_id,
+                      struct pf_str task_id, uint32_t rows, uint32_t columns)
+{
+    for (uint32_t i = 0; i < f->sources.len; i++) {
+        const struct source *s = f->sources.at[i];
+        if (s->is_up && pf_str_is(agent_address, s->address)) {
+            const struct pf_envelope e = {.body_type = Body_SessionResize};
+            struct SessionResize__args args = {
+                .rows = rows, .columns = columns, .framework_id = framework_id, .task_id = task_id};
+            pf_fb_builder_reset(&f->builder);
+            struct pf_ref body = SessionResize__put(&f->builder, &args);
+            pf_peer_send(f->net, s->peer, pf_msg_bytes(pf_envelope_finish(&f->builder, &e, body)));
+        }
+    }
+}

@@ -50,6 +50,9 @@ struct pf_follow_stdin {
     void (*on_done)(void *ctx, const struct pf_err *err);
     void *ctx;
 };
+/* The terminal of a task that is followed has a new size; lost while its agent is away. */
+void pf_follow_resize(struct pf_follow *f, struct pf_str agent_address, struct pf_str framework_id,
+                      struct pf_str task_id, uint32_t rows, uint32_t columns);
 void pf_follow_write(struct pf_follow *f, const struct pf_follow_stdin *in);
 
 #endif

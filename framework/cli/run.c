@@ -233,8 +233,7 @@ static void on_demand(void *ctx, struct pf_scheduler *s, const struct pf_demand_
     }
     bool is_new = r->waiting == NULL || strcmp(r->waiting, status->text) != 0;
     text_set(&r->waiting, status->text);
-    if (r->spec.start_timeout_ms == 0 &&
-        pf_loop_now_ms(r->session.loop) < r->settles_until_ms) {
+    if (r->spec.start_timeout_ms == 0 && pf_loop_now_ms(r->session.loop) < r->settles_until_ms) {
         pf_timer_set(r->start_timer, r->settles_until_ms); /* not all agents are back */
     } else if (r->spec.start_timeout_ms == 0) {
         (void)pf_cli_fail(
@@ -575,6 +574,7 @@ int pf_run_go(struct pf_run *r)
             return status;
         }
         rc = pf_loop_run(r->session.loop, &err);
+        pf_run_stdin_fini(r);
     }
     return rc < 0 ? pf_session_fail(&r->session, &err) : verdict(r);
 }

@@ -3,6 +3,7 @@
 #include "framework/cli/run.h"
 
 #include <signal.h>
+#include "framework/cli/tty.h"
 
 /* What was not placed never will be. */
 static void give_up_unplaced(struct pf_run *r)
@@ -46,9 +47,22 @@ static void leave(struct pf_run *r)
     pf_scheduler_stop(r->scheduler);
 }
 
+static void on_resize(struct pf_run *r)
+{
+    pf_tty_size(&r->spec.rows, &r->spec.columns);
+    if (r->spec.has_terminal && r->task[0].is_followed) {
+        pf_follow_resize(r->follow, pf_str(r->task[0].agent_address), pf_str(r->run_id),
+                         pf_str(r->outcome[0].task_id), r->spec.rows, r->spec.columns);
+    }
+}
+
 static void on_signal(void *ctx, int signo)
 {
     struct pf_run *r = ctx;
+    if (signo == SIGWINCH) {
+        on_resize(r);
+        return;
+    }
     if (r->run_id == NULL) { /* nothing has begun */
         r->status = 128 + signo;
         r->is_over = true;
@@ -79,7 +93,7 @@ static void on_signal(void *ctx, int signo)
 int pf_run_signals(struct pf_run *r)
 {
     struct pf_err err = {0};
-    static const int signals[] = {SIGINT, SIGTERM};
+    static const int signals[] = {SIGINT, SIGTERM, SIGWINCH};
     for (size_t i = 0; i < PF_ARRAY_LEN(signals); i++) {
         if (pf_loop_on_signal(r->session.loop, signals[i], on_signal, r, &err) < 0) {
             return pf_session_fail(&r->session, &err);

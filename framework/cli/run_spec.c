@@ -12,6 +12,7 @@
 #include "common/base/limits.h"
 #include "common/sys/file.h"
 #include "framework/cli/value.h"
+#include "framework/cli/tty.h"
 
 #define PORTS_MAX          100 /* as many as an agent tells a task of */
 #define ENV_FILE_MAX_BYTES (1u << 20)
@@ -131,12 +132,19 @@ static int check_numbers(struct pf_cli *cli, const struct pf_run_spec *s)
         return pf_cli_usage(cli, "--ports wants at most 100 port numbers for each task",
                             "a task finds them in PROFFER_PORT_0 to PROFFER_PORT_99");
     }
+    const char *option = s->has_terminal ? "-t" : "-i";
     if (s->has_stdin && s->count > 1) {
-        return pf_cli_usage(cli, "-i passes standard input to one task only", "leave out -n or -i");
+        return pf_cli_usage(cli,
+                            pf_cli_text(cli, "%s passes standard input to one task only", option),
+                            pf_cli_text(cli, "leave out -n or %s", option));
     }
     if (s->has_stdin && s->is_detached) {
         return pf_cli_usage(cli, "-d leaves, so it cannot pass standard input",
-                            "leave out -d or -i");
+                            pf_cli_text(cli, "leave out -d or %s", option));
+    }
+    if (s->has_terminal && !pf_tty_is_here()) {
+        return pf_cli_usage(cli, "-t needs a terminal, and standard input or output is none",
+                            "leave out -t; -i passes standard input on");
     }
     return 0;
 }
@@ -153,7 +161,9 @@ static void read_numbers(struct pf_cli *cli, struct pf_run_spec *s)
     s->timeout_ms = pf_args_num(a, "timeout", -1);
     s->start_timeout_ms = pf_args_num(a, "start-timeout", -1);
     s->grace_ms = pf_args_num(a, "grace", PF_RUN_GRACE_MS);
-    s->has_stdin = pf_args_has(a, "stdin");
+    s->has_terminal = pf_args_has(a, "tty");
+    s->has_stdin = s->has_terminal || pf_args_has(a, "stdin");
+    pf_tty_size(&s->rows, &s->columns);
     s->is_detached = pf_args_has(a, "detach");
     s->is_quiet = pf_args_has(a, "quiet");
     s->is_verbose = pf_args_has(a, "verbose");

@@ -26,6 +26,8 @@ struct pf_run_spec {
     const char *const *argv;
     uint32_t argc;
     bool has_stdin, is_detached, is_quiet, is_verbose;
+    bool has_terminal; /* then has_stdin too; of this size */
+    uint32_t rows, columns;
     int64_t timeout_ms;       /* running; -1 = none */
     int64_t start_timeout_ms; /* waiting; -1 = none, 0 = now or never */
     int64_t grace_ms, orphan_ms;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <unistd.h>
 #include "common/base/limits.h"
+#include "framework/cli/tty.h"
 
 static void piece_read(struct pf_run *r);
 static void piece_send(struct pf_run *r, const void *p, size_t n, bool is_end);
@@ -33,14 +34,16 @@ static void on_taken(void *ctx, const struct pf_err *err)
     bool was_open = r->stdin_is_open;
     if (err == NULL && was_open) {
         wait_for_input(r);
+    } else if (err != NULL && was_open && is_link_error(err->code) && r->spec.has_terminal) {
+        wait_for_input(r); /* a key was lost: who typed it sees that */
     } else if (err != NULL && was_open && is_link_error(err->code) &&
                !pf_outcome_has_ended(&r->outcome[0])) {
         /* the task must not take a part for the whole, nor wait for the rest */
-        r->status = pf_cli_fail(
-            r->session.cli, PF_EXIT_OURS,
-            pf_cli_text(r->session.cli, "standard input of %s.0 is cut off: %s", r->run_id,
-                        err->msg),
-            "run it again; a task that reads files survives a restart of its agent");
+        r->status =
+            pf_cli_fail(r->session.cli, PF_EXIT_OURS,
+                        pf_cli_text(r->session.cli, "standard input of %s.0 is cut off: %s",
+                                    r->run_id, err->msg),
+                        "run it again; a task that reads files survives a restart of its agent");
         piece_send(r, NULL, 0, true);
     } else if (err != NULL) { /* the task has closed it, or is gone: its own affair */
         r->stdin_is_open = false;
@@ -94,6 +97,9 @@ void pf_run_stdin_begin(struct pf_run *r)
         return;
     }
     r->stdin_is_open = true;
+    if (r->spec.has_terminal) {
+        pf_tty_raw();
+    }
     /* epoll knows no regular files: those are always readable */
     if (pf_watch_create(r->session.loop, STDIN_FILENO, PF_WATCH_READ, PF_PRIO_NORMAL, on_readable,
                         r, &r->stdin_watch, NULL) < 0) {
@@ -104,6 +110,7 @@ void pf_run_stdin_begin(struct pf_run *r)
 
 void pf_run_stdin_fini(struct pf_run *r)
 {
+    pf_tty_restore();
     pf_watch_destroy(r->stdin_watch);
     r->stdin_watch = NULL;
 }

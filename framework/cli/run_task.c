@@ -4,6 +4,7 @@
 
 #include "common/base/limits.h"
 #include "framework/cli/run_spec.h"
+#include "framework/cli/tty.h"
 
 void pf_run_spec_command(const struct pf_run_spec *s, struct pf_buf *out)
 {
@@ -82,7 +83,7 @@ void pf_run_spec_task(const struct pf_run_spec *s, const char *run_id, uint32_t 
     for (uint32_t i = 0; i < s->argc; i++) {
         argv[i] = s->argv[i];
     }
-    const char **env = pf_arena_zalloc(arena, (s->env.len + 3) * sizeof *env);
+    const char **env = pf_arena_zalloc(arena, (s->env.len + 4) * sizeof *env);
     for (uint32_t i = 0; i < s->env.len; i++) {
         env[i] = s->env.at[i];
     }
@@ -103,6 +104,15 @@ void pf_run_spec_task(const struct pf_run_spec *s, const char *run_id, uint32_t 
     out->script = has_script ? s->script.data : NULL;
     out->script_bytes = s->script.len;
     out->keeps_stdin = s->has_stdin;
+    if (s->has_terminal) {
+        env[s->env.len + 2] = pf_arena_printf(arena, "TERM=%s", pf_tty_term()).at;
+        out->merge_json =
+            pf_arena_printf(arena,
+                            "{\"container\":{\"type\":\"MESOS\",\"tty_info\":{\"window_size\":"
+                            "{\"rows\":%u,\"columns\":%u}}}}",
+                            (unsigned)s->rows, (unsigned)s->columns)
+                .at;
+    }
     out->kill_grace_ms = s->grace_ms > 0 ? s->grace_ms : 1; /* 0 would mean the agent's default */
     out->max_run_ms = s->timeout_ms > 0 ? s->timeout_ms : s->timeout_ms == 0 ? 1 : 0;
 }
