@@ -2,6 +2,7 @@
 /* The door of the agent's core: each event to the file that knows it, and the deadlines. */
 #include "agent/core/calls_internal.h"
 #include "agent/core/checks_internal.h"
+#include "agent/core/executors_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -27,8 +28,15 @@ static void own_options(struct pf_agent_options *o)
     if (o->gc_delay_ms <= 0) {
         o->gc_delay_ms = AGENT_GC_DELAY_MS;
     }
-    if (o->resend_ms <= 0) {
-        o->resend_ms = 10000;
+    o->resend_ms = o->resend_ms > 0 ? o->resend_ms : 10000;
+    if (o->executor_subscribe_ms <= 0) {
+        o->executor_subscribe_ms = AGENT_SUBSCRIBE_MS;
+    }
+    if (o->executor_resubscribe_ms <= 0) {
+        o->executor_resubscribe_ms = AGENT_RESUBSCRIBE_MS;
+    }
+    if (o->executor_shutdown_ms <= 0) {
+        o->executor_shutdown_ms = AGENT_SHUTDOWN_MS;
     }
 }
 
@@ -46,10 +54,13 @@ struct pf_agent *pf_agent_create(const struct pf_agent_options *options)
     a->by_name.seed = pf_rng_next(&a->rng);
     a->by_update.seed = pf_rng_next(&a->rng);
     a->by_check.seed = pf_rng_next(&a->rng);
+    a->executors_by_name.seed = pf_rng_next(&a->rng);
     a->frameworks.seed = pf_rng_next(&a->rng);
     a->clients.seed = pf_rng_next(&a->rng);
     TAILQ_INIT(&a->live);
     TAILQ_INIT(&a->history);
+    TAILQ_INIT(&a->executors);
+    TAILQ_INIT(&a->past_executors);
     TAILQ_INIT(&a->idle);
     TAILQ_INIT(&a->untold);
     TAILQ_INIT(&a->sessions);
@@ -85,10 +96,17 @@ void pf_agent_destroy(struct pf_agent *a)
     while (!TAILQ_EMPTY(&a->history)) {
         ag_task_free(a, TAILQ_FIRST(&a->history));
     }
+    while (!TAILQ_EMPTY(&a->executors)) {
+        ag_executor_free(a, TAILQ_FIRST(&a->executors));
+    }
+    while (!TAILQ_EMPTY(&a->past_executors)) {
+        ag_executor_free(a, TAILQ_FIRST(&a->past_executors));
+    }
     while (!TAILQ_EMPTY(&a->idle)) {
         ag_framework_free(a, TAILQ_FIRST(&a->idle));
     }
     while ((c = pf_map_next(&a->clients, &cursor)) != NULL) {
+        pf_free(c->token);
         pf_free(c);
     }
     for (uint32_t i = 0; i < a->n_links; i++) {
@@ -100,6 +118,7 @@ void pf_agent_destroy(struct pf_agent *a)
     pf_map_fini(&a->by_name);
     pf_map_fini(&a->by_update);
     pf_map_fini(&a->by_check);
+    pf_map_fini(&a->executors_by_name);
     pf_map_fini(&a->frameworks);
     pf_heap_fini(&a->timers);
     pf_res_fini(&a->total);
@@ -113,6 +132,30 @@ void pf_agent_destroy(struct pf_agent *a)
     pf_free(a);
 }
 
+/* A call by HTTP says so, and its token, among the capabilities. */
+static void client_learn(struct client *c, struct Hello hello)
+{
+    struct pf_str prefix = PF_STR("token:");
+
+    c->is_operator = Hello_kind(hello) == PeerKind_OPERATOR;
+    c->is_executor = Hello_kind(hello) == PeerKind_EXECUTOR;
+    for (uint32_t i = 0; c->is_executor && i < Hello_capabilities__len(hello); i++) {
+        struct pf_str text = Hello_capabilities__at(hello, i);
+        c->is_http = c->is_http || pf_str_is(text, "http");
+        if (pf_str_has_prefix(text, prefix) && !c->token) {
+            c->token = pf_strndup(text.at + prefix.len, text.len - prefix.len);
+        }
+    }
+}
+
+static void client_free(struct client *c)
+{
+    if (c) {
+        pf_free(c->token);
+        pf_free(c);
+    }
+}
+
 static void on_peer_up(struct pf_agent *a, const struct pf_agent_event *ev)
 {
     if (ev->peer_up.is_master) {
@@ -123,17 +166,23 @@ static void on_peer_up(struct pf_agent *a, const struct pf_agent_event *ev)
 
     c->peer = ev->peer;
     c->trusted = ev->peer_up.trusted;
-    c->is_operator =
-        Hello_kind(Envelope_body_as_Hello(Envelope__root(ev->peer_up.hello))) == PeerKind_OPERATOR;
+    client_learn(c, Envelope_body_as_Hello(Envelope__root(ev->peer_up.hello)));
     pf_map_put(&a->clients, &c->peer, sizeof c->peer, c);
 }
 
 static void on_peer_down(struct pf_agent *a, const struct pf_agent_event *ev)
 {
-    if (!ag_on_link_down(a, ev->peer)) {
-        ag_sessions_peer_down(a, ev->peer);
-        pf_free(pf_map_del(&a->clients, &ev->peer, sizeof ev->peer));
+    if (ag_on_link_down(a, ev->peer)) {
+        return;
     }
+    struct client *c = pf_map_get_u64(&a->clients, &ev->peer);
+
+    ag_sessions_peer_down(a, ev->peer);
+    if (c && c->executor) {
+        ag_executor_unsubscribe(a, c->executor);
+    }
+    (void)pf_map_del(&a->clients, &ev->peer, sizeof ev->peer);
+    client_free(c);
 }
 
 static void on_message(struct pf_agent *a, const struct pf_agent_event *ev)
@@ -143,12 +192,28 @@ static void on_message(struct pf_agent *a, const struct pf_agent_event *ev)
     if (ag_on_link_message(a, env, ev->peer)) {
         return;
     }
-    const struct client *c = pf_map_get_u64(&a->clients, &ev->peer);
+    struct client *c = pf_map_get_u64(&a->clients, &ev->peer);
 
     if (c) {
         ag_on_client_message(a, env, c);
     } else {
         a->n_bad++; /* it went meanwhile */
+    }
+}
+
+/* A kill goes on, when the launcher can be told. */
+static void kill_fires(struct pf_agent *a, struct run *r)
+{
+    if (!ag_launcher_is_ready(a) || r->kill_at > a->now_ms) {
+        return;
+    }
+    if (r->sm.state == RunState_KILLING) {
+        ag_run_kill_advance(a, r);
+    } else if (r->phase == START_FETCH) {
+        ag_fetch_kill(a, r);
+    }
+    if (r->kill_at <= a->now_ms) {
+        r->kill_at = a->now_ms + AGENT_REKILL_MS; /* nothing to signal yet */
     }
 }
 
@@ -161,21 +226,24 @@ static void task_fires(struct pf_agent *a, struct task *t)
     if (ag_launcher_is_ready(a) && t->complete_at <= a->now_ms) {
         t->complete_at = AGENT_NEVER;
         ag_task_kill(a, t, KILL_COMPLETION, 0, AGENT_SIGKILL);
-    } else if (ag_launcher_is_ready(a) && t->run.kill_at <= a->now_ms) {
-        if (t->run.sm.state == RunState_KILLING) {
-            ag_run_kill_advance(a, &t->run);
-        } else if (t->run.phase == START_FETCH) {
-            ag_fetch_kill(a, &t->run);
-        }
-        if (t->run.kill_at <= a->now_ms) {
-            t->run.kill_at = a->now_ms + AGENT_REKILL_MS; /* nothing to signal yet */
-        }
+    } else {
+        kill_fires(a, &t->run);
     }
     if (ag_is_registered(a) && t->resend_at <= a->now_ms) {
         a->n_resent++;
         ag_update_send_head(a, t);
     }
     ag_run_rearm(a, &t->run);
+}
+
+static void run_fires(struct pf_agent *a, struct run *r)
+{
+    if (r->kind == RUN_TASK) {
+        task_fires(a, ag_run_task(r));
+    } else {
+        kill_fires(a, r);
+        ag_executor_fires(a, ag_run_executor(r));
+    }
 }
 
 static void on_deadline(struct pf_agent *a)
@@ -190,7 +258,7 @@ static void on_deadline(struct pf_agent *a)
         if (!first || first->key > a->now_ms) {
             break;
         }
-        task_fires(a, ag_run_task(PF_CONTAINER(first, struct run, timer)));
+        run_fires(a, PF_CONTAINER(first, struct run, timer));
     }
 }
 

@@ -19,6 +19,8 @@ enum {
     AGENT_FIRES_PER_STEP = 64, /* deadlines of tasks handled in one step */
     AGENT_SIGKILL = 9,
     AGENT_SIGTERM = 15,
+    AGENT_TOKEN_LEN = 32,
+    AGENT_HEARD_MAX = 8, /* uuids of updates kept per task of an executor */
 };
 #define AGENT_GC_DELAY_MS   (INT64_C(7) * 24 * 3600 * 1000) /* when no option says */
 #define AGENT_NEVER         INT64_MAX
@@ -28,6 +30,11 @@ enum {
 #define AGENT_REKILL_MS     5000         /* SIGKILL again when the end does not come */
 #define AGENT_REGISTER_MS   10000        /* ask again when no answer comes */
 #define AGENT_REFUSED_MS    5000         /* ask again after a refusal */
+#define AGENT_SUBSCRIBE_MS   60000  /* an executor's first words, when no option says */
+#define AGENT_RESUBSCRIBE_MS 2000   /* after a restart of the agent, likewise */
+#define AGENT_SHUTDOWN_MS    5000   /* between SHUTDOWN and SIGKILL, likewise */
+#define AGENT_RECOVERY_MS    900000 /* an executor may be without its link */
+#define AGENT_HEARTBEAT_MS   1800000
 #define AGENT_BATCH_BYTES   (768u << 10) /* of AgentTasks; with its last task below 1 MiB */
 
 /* Why a run is being ended (Row_AgentTask.kill_reason, Row_AgentExecutor.kill_reason). */
@@ -73,13 +80,15 @@ struct framework {
     char *id;
     uint8_t *info; /* FrameworkInfo, NULL = never told */
     uint32_t info_len;
-    uint32_t n_runs; /* live ones */
+    uint32_t n_runs; /* live tasks and executors */
     uint64_t told;   /* agent.list_number of the list that told its info */
     bool stored;
     bool torn_down;              /* goes with its last run */
     bool wants_killing;          /* has TASK_KILLING_STATE */
     TAILQ_ENTRY(framework) link; /* agent.idle when n_runs is 0 */
 };
+
+TAILQ_HEAD(task_list, task);
 
 /* What tasks and executors share: a process that the launcher starts and ends; run.c. */
 struct run {
@@ -114,9 +123,35 @@ struct run {
     struct pf_heap_node timer;                    /* the least of its deadlines */
 };
 
+/* A process that runs tasks for its framework (executor API), or (`is_default`) the agent itself on
+ * behalf of task groups: then it has no process, and its tasks have their own. */
+struct executor {
+    struct run run;
+    TAILQ_ENTRY(executor) link; /* agent.executors or agent.past_executors */
+    struct task_list tasks;     /* that have not ended */
+    uint32_t n_tasks;           /* of all that are known, ended ones too */
+    bool is_default, counted;
+    bool resubscribes; /* it runs since before this agent's start, or was subscribed */
+    bool is_told;      /* of its end, or nobody is to be */
+    char token[AGENT_TOKEN_LEN + 1];
+    uint64_t peer; /* subscribed, 0 = none */
+    int64_t grace_ms;
+    int64_t subscribe_at, heartbeat_at, expire_at; /* monotonic, AGENT_NEVER = none */
+    struct untold untold;                          /* that it ended */
+};
+
+TAILQ_HEAD(executor_list, executor);
+
 struct task {
     struct run run;
     TAILQ_ENTRY(task) link; /* agent.live or agent.history */
+    struct executor *executor; /* NULL: a command task */
+    TAILQ_ENTRY(task) of_executor; /* executor.tasks */
+    struct pf_uuid executor_uuid; /* as its row says */
+    struct pf_uuid group;      /* nil = none */
+    struct pf_uuid *heard;     /* the latest updates of its executor, n_heard <= AGENT_HEARD_MAX */
+    uint8_t n_heard;
+    char *kill_text;           /* why it is being killed, NULL = nothing to say */
     uint8_t *summary;       /* Task: what never changes, without ids; NULL in the history */
     uint32_t summary_len;
     bool counted; /* its resources are taken out of agent.free */
@@ -136,7 +171,6 @@ struct task {
     uint32_t next_update;
 };
 
-TAILQ_HEAD(task_list, task);
 TAILQ_HEAD(framework_list, framework);
 
 enum link_state { LINK_STANDBY = 0, LINK_REGISTERING, LINK_REGISTERED, LINK_REFUSED };
@@ -155,6 +189,10 @@ TAILQ_HEAD(session_list, session);
 struct client {
     uint64_t peer;
     bool trusted, is_operator;
+    bool is_executor;
+    bool is_http; /* each of its calls has a client of its own */
+    char *token;  /* of a call by HTTP, NULL = none */
+    struct executor *executor; /* that subscribed with it */
 };
 
 struct pf_agent {
@@ -172,6 +210,10 @@ struct pf_agent {
     struct task_list history; /* in the order of their ends */
     struct pf_map by_launch;  /* of run */
     struct pf_map by_name, by_update, by_check;
+    struct pf_map executors_by_name;     /* live ones */
+    struct executor_list executors;      /* live, in the order of their first tasks */
+    struct executor_list past_executors; /* ended, in that order: their sandboxes stand */
+    uint32_t n_executors, n_past_executors;
     struct pf_map frameworks;
     struct framework_list idle;
     uint32_t n_idle, n_live, n_running, n_history, n_updates;
@@ -195,6 +237,7 @@ struct pf_agent {
     uint64_t register_request, list_number;
     int64_t register_at;
     struct task *batch_next; /* next to tell while registering */
+    struct executor *batch_executor; /* likewise, before the tasks */
     bool batches_open;
     char *refusal;
     struct pf_uuid foreign; /* last other incarnation while no master of ours is linked */

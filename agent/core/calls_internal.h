@@ -7,12 +7,14 @@
 #include "agent/core/agent_internal.h"
 
 /* tables.c: state tables and texts */
-extern const struct pf_sm_table ag_run_table, ag_link_table;
+extern const struct pf_sm_table ag_run_table, ag_executor_table, ag_link_table;
 struct pf_str ag_errno_text(struct pf_arena *arena, int error);
 struct pf_str ag_signal_text(struct pf_arena *arena, int signal);
 
 /* values.c: resources and attributes of messages */
 PF_MUST_USE int ag_resources_of(struct TaskInfo info, struct pf_resources *out, struct pf_err *err);
+PF_MUST_USE int ag_resources_of_executor(struct ExecutorInfo info, struct pf_resources *out,
+                                         struct pf_err *err);
 PF_MUST_USE int ag_resources_of_summary(struct Task task, struct pf_resources *out,
                                         struct pf_err *err);
 struct pf_refs ag_put_resources(struct pf_fb_builder *b, struct pf_arena *arena,
@@ -22,6 +24,8 @@ struct pf_refs ag_put_attributes(struct pf_fb_builder *b, struct pf_arena *arena
 /* run.c: what tasks and executors share */
 struct task *ag_run_task(struct run *r); /* only of kind RUN_TASK */
 const struct task *ag_run_task_const(const struct run *r);
+struct executor *ag_run_executor(struct run *r); /* only of kind RUN_EXECUTOR */
+const struct executor *ag_run_executor_const(const struct run *r);
 struct pf_str ag_run_framework_id(const struct run *r);
 struct pf_str ag_run_id(const struct run *r);
 bool ag_run_is_ended(const struct run *r);
@@ -45,6 +49,8 @@ struct pf_agent_limits ag_run_limits(const struct pf_agent *a, const struct run 
 /* The end, when its rows are to be written. */
 struct ending;
 void ag_run_end(struct pf_agent *a, struct run *r, const struct ending *e, const char *why);
+void ag_run_act_ended(struct pf_agent *a, const struct run *r, bool launcher_knows);
+void ag_run_act_remove(struct pf_agent *a, const struct run *r);
 
 /* fetch.c */
 bool ag_fetch_is_needed(const struct run *r);
@@ -85,11 +91,20 @@ struct task *ag_task_by_name(struct pf_agent *a, struct pf_str framework_id, str
 int64_t ag_task_next(const struct pf_agent *a, const struct task *t); /* its nearest deadline */
 void ag_task_runs(struct pf_agent *a, struct task *t);                /* it was stored so */
 
+/* Its executor has the process, and tells what becomes of it. */
+bool ag_task_is_hosted(const struct task *t);
+/* In whose sandbox it runs. */
+const struct run *ag_task_home(const struct task *t);
+void ag_task_hears(struct task *t, struct pf_uuid update);
+bool ag_task_has_heard(const struct task *t, struct pf_uuid update);
+
 /* frameworks.c */
 struct framework *ag_framework_need(struct pf_agent *a, struct pf_str id);
 void ag_framework_set_info(struct framework *fw, struct pf_bytes info);
 void ag_framework_join(struct pf_agent *a, struct run *r, struct framework *fw);
 void ag_framework_leave(struct pf_agent *a, struct run *r);
+void ag_framework_hold(struct pf_agent *a, struct framework *fw); /* keeps it over an iteration */
+void ag_framework_release(struct pf_agent *a, struct framework *fw);
 void ag_framework_free(struct pf_agent *a, struct framework *fw);
 
 /* rows.c */
@@ -101,6 +116,8 @@ void ag_row_put_info(struct pf_agent *a, const struct task *t, struct pf_bytes i
 void ag_row_put_update(struct pf_agent *a, const struct update *u);
 void ag_row_del_update(struct pf_agent *a, const struct update *u);
 void ag_row_del_task(struct pf_agent *a, const struct task *t);
+void ag_row_put_executor(struct pf_agent *a, const struct executor *x);
+void ag_row_del_executor(struct pf_agent *a, const struct executor *x);
 
 /* recover.c */
 void ag_on_row(struct pf_agent *a, const struct pf_agent_event *ev);
@@ -119,8 +136,18 @@ struct refusal {
     enum TaskStatus_Reason reason;
     struct pf_str text;
 };
+/* What a launch wants: `executor` absent = a command task; `group`: of several. */
+struct wanted {
+    struct pf_str fw_id;
+    struct ExecutorInfo executor;
+    struct pf_bytes executor_info; /* as ag_executor_info made it; .at NULL = none */
+    bool is_group;
+};
 const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTask task,
-                                        const struct task *twin);
+                                        const struct wanted *w, const struct task *twin);
+/* Of all together, after each was found fine by itself. */
+const struct refusal *ag_resources_refusal(struct pf_agent *a, struct AgentLaunch launch,
+                                           uint32_t first, uint32_t n, const struct wanted *w);
 
 /* command.c */
 const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct run *r);
@@ -150,6 +177,7 @@ struct ending {
     int32_t signal;
     int64_t at_wall_ms;          /* 0 = now */
     uint64_t memory_limit_bytes; /* the one that ended it, 0 = none */
+    struct pf_bytes status; /* of its executor: TaskStatus that is told instead; .at NULL = none */
 };
 void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, const char *why);
 void ag_run_end_status(struct pf_agent *a, struct run *r, int32_t wait_status, int64_t at_wall_ms);
@@ -171,6 +199,9 @@ void ag_run_kill_advance(struct pf_agent *a, struct run *r);
 /* updates.c */
 void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state,
                    const struct ending *e);
+/* One that its executor made: `status` with what the agent says better. Borrowed from the turn. */
+struct pf_bytes ag_update_of_executor(struct pf_agent *a, const struct task *t,
+                                      struct TaskStatus status);
 bool ag_update_restore(struct pf_agent *a, struct task *t, uint32_t number, struct pf_bytes status);
 void ag_update_send_head(struct pf_agent *a, struct task *t);
 void ag_updates_drop(struct pf_agent *a, struct task *t);
@@ -195,6 +226,7 @@ const char *ag_adopt(struct pf_agent *a, struct pf_uuid incarnation);
 /* register.c */
 bool ag_is_registered(const struct pf_agent *a);
 void ag_register(struct pf_agent *a, const char *why);
+struct pf_ref ag_put_agent_info(struct pf_agent *a, struct pf_fb_builder *b);
 /* To a leader below the epoch that we obey. */
 void ag_register_tell_epoch(struct pf_agent *a, uint64_t peer);
 void ag_register_stop(struct pf_agent *a, const char *why);
@@ -203,7 +235,7 @@ void ag_link_deadline(struct pf_agent *a);
 int64_t ag_link_next(const struct pf_agent *a);
 
 /* clients.c */
-void ag_on_client_message(struct pf_agent *a, struct Envelope env, const struct client *c);
+void ag_on_client_message(struct pf_agent *a, struct Envelope env, struct client *c);
 
 /* sessions.c: processes beside tasks, terminals of tasks */
 void ag_sessions_fini(struct pf_agent *a);

@@ -2,6 +2,7 @@
 /* Peers that come to the agent itself: readers of output, writers of standard input, operators.
  * Each request gets one reply; those about files are answered by the daemon. */
 #include "agent/core/clients_internal.h"
+#include "agent/core/executors_internal.h"
 
 #include "common/base/limits.h"
 
@@ -60,7 +61,7 @@ static void read_file(struct pf_agent *a, const struct request *r)
         .peer = r->client->peer,
         .request_id = r->id,
         .launch = t->run.launch,
-        .path = pf_arena_printf(arena, "%s/%s", ag_run_sandbox(a, &t->run).at,
+        .path = pf_arena_printf(arena, "%s/%s", ag_run_sandbox(a, ag_task_home(t)).at,
                                 ReadFile_stream(call) == TaskStream_STDERR ? "stderr" : "stdout"),
         .offset = ReadFile_offset(call),
         .limit = limit == 0 || limit > PF_READ_CHUNK_BYTES ? PF_READ_CHUNK_BYTES : limit,
@@ -179,12 +180,16 @@ static const struct {
     {Body_SessionInput, ag_req_session_input},
 };
 
-void ag_on_client_message(struct pf_agent *a, struct Envelope env, const struct client *c)
+void ag_on_client_message(struct pf_agent *a, struct Envelope env, struct client *c)
 {
     struct request r = {c, env, Envelope_request_id(env)};
     enum Body type = Envelope_body_type(env);
 
     if (type == Body_Heartbeat || type == Body_Goodbye) {
+        return;
+    }
+    if (c->is_executor) {
+        ag_on_executor_call(a, env, c);
         return;
     }
     if (r.id == 0 && ag_on_session_word(a, env, c)) {

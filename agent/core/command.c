@@ -109,11 +109,34 @@ static void env_set_ours(struct env *env, const struct pf_agent *a, const struct
     env_set_c(env, "PROFFER_SANDBOX", sandbox);
 }
 
+static void env_set_of_executor(struct env *env, const struct pf_agent *a, const struct run *r)
+{
+    const struct executor *x = ag_run_executor_const(r);
+    struct pf_str native = pf_str(a->opt.address);
+    uint32_t colon = native.len;
+
+    while (colon > 0 && native.at[colon - 1] != ':') {
+        colon--;
+    }
+    env_set_c(env, "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD",
+              ag_duration_text(env->arena, x->grace_ms));
+    env_set_c(env, "MESOS_EXECUTOR_AUTHENTICATION_TOKEN", pf_str(x->token));
+    env_set_c(env, "PROFFER_EXECUTOR_ID", ag_run_id(r));
+    env_set_c(env, "PROFFER_EXECUTOR_TOKEN", pf_str(x->token));
+    env_set_c(env, "PROFFER_AGENT",
+              pf_arena_printf(env->arena, "127.0.0.1:%.*s", (int)(native.len - colon),
+                              native.at + colon));
+}
+
 /* `info`: of the task, or what is still known of it. */
 static void env_set_of_task(struct env *env, const struct run *r, struct TaskInfo info)
 {
-    struct pf_str role = Task_role(ag_task_summary(ag_run_task_const(r)));
+    const struct task *t = ag_run_task_const(r);
+    struct pf_str role = Task_role(ag_task_summary(t));
 
+    if (t->executor) {
+        env_set_c(env, "MESOS_EXECUTOR_ID", ag_run_id(&t->executor->run));
+    }
     env_set_c(env, "MESOS_TASK_ID", ag_run_id(r));
     env_set_c(env, "PROFFER_TASK_ID", ag_run_id(r));
     if (role.at) {
@@ -145,18 +168,22 @@ static struct pf_str env_text(struct pf_arena *arena, const struct env_var *v)
     return (struct pf_str){text, len};
 }
 
-/* `more`: of a process beside it, or absent. */
+/* `info`: of a task. `vars`: of its command. `more`: of a process beside it, or absent. */
 static void make_env(struct pf_agent *a, const struct run *r, struct TaskInfo info,
-                     struct Environment more, struct pf_agent_act_start *act)
+                     struct Environment vars, struct Environment more,
+                     struct pf_agent_act_start *act)
 {
-    struct Environment vars = CommandInfo_environment(TaskInfo_command(info));
     struct env env = {.arena = pf_turn_arena(a->turn)};
     size_t room = (size_t)ENV_OURS_MAX + 2 * ENV_PORTS_MAX + Environment_variables__len(vars) +
                   Environment_variables__len(more);
 
     env.var = pf_arena_alloc(env.arena, room * sizeof *env.var);
     env_set_ours(&env, a, r, act->sandbox);
-    env_set_of_task(&env, r, info);
+    if (r->kind == RUN_TASK) {
+        env_set_of_task(&env, r, info);
+    } else {
+        env_set_of_executor(&env, a, r);
+    }
     env_set_vars(&env, vars);
     env_set_vars(&env, more);
     struct pf_str *text = pf_arena_alloc(env.arena, env.n * sizeof *text);
@@ -249,15 +276,23 @@ static void make_container(struct pf_agent *a, struct ContainerInfo container,
 
 const struct pf_agent_act_start *ag_command_start(struct pf_agent *a, const struct run *r)
 {
-    struct TaskInfo info = TaskInfo__from_bytes((struct pf_bytes){r->info, r->info_len});
-    struct CommandInfo c = TaskInfo_command(info);
+    struct pf_bytes bytes = {r->info, r->info_len};
+    struct TaskInfo info = {{NULL}};
+    struct ContainerInfo container;
+    struct CommandInfo c = ag_run_command(r);
     struct pf_agent_act_start *act = start_of(a, r, r->launch, CommandInfo_cwd(c));
 
+    if (r->kind == RUN_TASK) {
+        info = TaskInfo__from_bytes(bytes);
+        container = TaskInfo_container(info);
+    } else {
+        container = ExecutorInfo_container(ExecutorInfo__from_bytes(bytes));
+    }
     act->owns_container = true;
-    act->keeps_stdin = CommandInfo_keep_stdin(c);
-    make_container(a, TaskInfo_container(info), act);
+    act->keeps_stdin = CommandInfo_keep_stdin(c) && r->kind == RUN_TASK;
+    make_container(a, container, act);
     make_command(a, c, act);
-    make_env(a, r, info, (struct Environment){NULL}, act);
+    make_env(a, r, info, CommandInfo_environment(c), (struct Environment){{NULL}}, act);
     return act;
 }
 
@@ -271,6 +306,7 @@ const struct pf_agent_act_start *ag_command_start_beside(struct pf_agent *a, con
 
     act->is_session = true;
     make_command(a, c, act);
-    make_env(a, r, info, CommandInfo_environment(c), act);
+    make_env(a, r, info, CommandInfo_environment(TaskInfo_command(info)),
+             CommandInfo_environment(c), act);
     return act;
 }

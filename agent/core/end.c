@@ -3,27 +3,14 @@
  * the launcher may forget it, and readers of its output reach the end. */
 #include "agent/core/calls_internal.h"
 #include "agent/core/checks_internal.h"
+#include "agent/core/executors_internal.h"
 #include "agent/core/limits_internal.h"
 
 #include <errno.h>
 
-static void act_end(struct pf_agent *a, const struct run *r, bool launcher_knows)
-{
-    struct pf_arena *arena = pf_turn_arena(a->turn);
-    struct pf_agent_act_ended *ended = pf_arena_zalloc(arena, sizeof *ended);
-
-    if (launcher_knows) {
-        pf_turn_act(a->turn, PF_AGENT_ACT_FORGET,
-                    pf_arena_memdup(arena, &r->launch, sizeof r->launch));
-    }
-    ended->launch = r->launch;
-    ended->sandbox = ag_run_sandbox(a, r);
-    pf_turn_act(a->turn, PF_AGENT_ACT_ENDED, ended);
-}
-
 void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, const char *why)
 {
-    bool launcher_knows = t->run.phase == START_SENT || t->run.pid > 0;
+    bool launcher_knows = !ag_task_is_hosted(t) && (t->run.phase == START_SENT || t->run.pid > 0);
 
     ag_run_move(a, &t->run, RunState_ENDED, why);
     t->final_state = (int8_t)e->state;
@@ -39,8 +26,11 @@ void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, con
         ag_update_add(a, t, e->state, e);
     }
     ag_sessions_task_ended(a, &t->run);
-    act_end(a, &t->run, launcher_knows);
+    ag_run_act_ended(a, &t->run, launcher_knows);
     ag_run_rearm(a, &t->run);
+    if (t->executor) {
+        ag_executor_task_ended(a, t);
+    }
     if (TAILQ_EMPTY(&t->updates)) {
         ag_task_retire(a, t);
     }
@@ -77,6 +67,16 @@ static void explain_kill(struct pf_agent *a, struct run *r, struct ending *e)
     }
 }
 
+/* Why it was killed comes first. */
+static void explain_text(struct pf_agent *a, const struct run *r, struct ending *e)
+{
+    const char *why = r->kind == RUN_TASK ? ag_run_task_const(r)->kill_text : NULL;
+
+    if (why) {
+        e->text = pf_arena_printf(pf_turn_arena(a->turn), "%s (%.*s)", why, PF_STR_ARG(e->text));
+    }
+}
+
 /* The kernel killed processes in its container for their memory: if the run failed, that is why.
  * Numbers in MB as Mesos says them, then exact ones for people. */
 static void explain_memory(struct pf_agent *a, struct run *r, struct ending *e)
@@ -107,6 +107,7 @@ static void explain_memory(struct pf_agent *a, struct run *r, struct ending *e)
 static void explain_end(struct pf_agent *a, struct run *r, struct ending *e)
 {
     explain_kill(a, r, e);
+    explain_text(a, r, e);
     if (r->oom_kills > 0) {
         explain_memory(a, r, e);
     }
@@ -124,6 +125,7 @@ void ag_run_end_status(struct pf_agent *a, struct run *r, int32_t wait_status, i
     struct pf_arena *arena = pf_turn_arena(a->turn);
     struct ending e = {.at_wall_ms = at_wall_ms};
     int signal = wait_status & 0x7f;
+    const char *noun = r->kind == RUN_TASK ? "Command" : "Executor";
 
     r->has_wait_status = true;
     r->wait_status = wait_status;
@@ -131,14 +133,14 @@ void ag_run_end_status(struct pf_agent *a, struct run *r, int32_t wait_status, i
         e.state = TaskState_TASK_FAILED;
         e.has_signal = true;
         e.signal = signal;
-        e.text = pf_arena_printf(arena, "Command terminated with signal %s%s",
+        e.text = pf_arena_printf(arena, "%s terminated with signal %s%s", noun,
                                  ag_signal_text(arena, signal).at,
                                  (wait_status & 0x80) != 0 ? " (core dumped)" : "");
     } else {
         e.has_exit = true;
         e.exit_status = (wait_status >> 8) & 0xff;
         e.state = e.exit_status == 0 ? TaskState_TASK_FINISHED : TaskState_TASK_FAILED;
-        e.text = pf_arena_printf(arena, "Command exited with status %d", (int)e.exit_status);
+        e.text = pf_arena_printf(arena, "%s exited with status %d", noun, (int)e.exit_status);
     }
     explain_end(a, r, &e);
     ag_run_end(a, r, &e, "exited");
@@ -169,6 +171,7 @@ void ag_run_end_killed_early(struct pf_agent *a, struct run *r)
         .text = PF_STR("Killed before it was started"),
     };
 
+    explain_text(a, r, &e);
     ag_run_end(a, r, &e, "killed");
 }
 

@@ -44,7 +44,7 @@ static struct pf_agent_act_files *begin(struct pf_agent *a, const struct request
 
     act->peer = r->client->peer;
     act->request_id = r->id;
-    act->sandbox = ag_run_sandbox(a, &t->run);
+    act->sandbox = ag_run_sandbox(a, ag_task_home(t));
     act->user = pf_arena_strdup(arena, pf_str(t->run.user));
     act->path = pf_arena_strdup(arena, path.len > 0 ? path : PF_STR("."));
     return act;

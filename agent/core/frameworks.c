@@ -45,21 +45,16 @@ void ag_framework_set_info(struct framework *fw, struct pf_bytes bytes)
     }
 }
 
-void ag_framework_join(struct pf_agent *a, struct run *r, struct framework *fw)
+void ag_framework_hold(struct pf_agent *a, struct framework *fw)
 {
-    PF_ASSERT(r->fw == NULL);
-    r->fw = fw;
     if (fw->n_runs++ == 0) {
         TAILQ_REMOVE(&a->idle, fw, link);
         a->n_idle--;
     }
 }
 
-void ag_framework_leave(struct pf_agent *a, struct run *r)
+void ag_framework_release(struct pf_agent *a, struct framework *fw)
 {
-    struct framework *fw = r->fw;
-
-    r->fw = NULL;
     if (--fw->n_runs > 0) {
         return;
     }
@@ -71,6 +66,21 @@ void ag_framework_leave(struct pf_agent *a, struct run *r)
     if (fw->torn_down) {
         ag_framework_free(a, fw);
     }
+}
+
+void ag_framework_join(struct pf_agent *a, struct run *r, struct framework *fw)
+{
+    PF_ASSERT(r->fw == NULL);
+    r->fw = fw;
+    ag_framework_hold(a, fw);
+}
+
+void ag_framework_leave(struct pf_agent *a, struct run *r)
+{
+    struct framework *fw = r->fw;
+
+    r->fw = NULL;
+    ag_framework_release(a, fw);
 }
 
 /* Only of one without a run. */

@@ -4,6 +4,7 @@
  * grace. What was asked is stored, so that a restarted agent goes on with it. */
 #include "agent/core/calls_internal.h"
 #include "agent/core/checks_internal.h"
+#include "agent/core/executors_internal.h"
 
 static void act_signal(struct pf_agent *a, const struct run *r, int signal)
 {
@@ -26,7 +27,9 @@ void ag_run_kill_advance(struct pf_agent *a, struct run *r)
         r->kill_at = a->now_ms + AGENT_REKILL_MS;
         r->signalled = a->list_generation;
     } else if (r->signalled != a->list_generation) {
-        act_signal(a, r, r->kill_signal);
+        if (r->kill_signal != 0) { /* 0: an executor, which was told SHUTDOWN */
+            act_signal(a, r, r->kill_signal);
+        }
         r->signalled = a->list_generation;
     }
     ag_run_rearm(a, r);
@@ -63,6 +66,24 @@ bool ag_run_may_run(const struct run *r)
     return r->phase == START_SENT || (r->phase == START_NONE && r->sm.state == RunState_STARTING);
 }
 
+/* Its executor ends it, and is told again when it subscribes. */
+static void kill_hosted(struct pf_agent *a, struct task *t, enum kill_reason reason)
+{
+    t->run.kill_at = AGENT_NEVER;
+    switch ((enum RunState)t->run.sm.state) {
+    case RunState_ACCEPTED: ag_run_end_killed_early(a, &t->run); return;
+    case RunState_RUNNING: ag_run_move(a, &t->run, RunState_KILLING, "kill"); break;
+    case RunState_STARTING:
+    case RunState_KILLING: break;
+    case RunState_NONE:
+    case RunState_ENDED: return;
+    }
+    ag_row_put_task(a, t);
+    if (reason != KILL_TEARDOWN) { /* then all of the executor ends */
+        ag_executor_say_kill(a, t);
+    }
+}
+
 void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, int64_t grace_ms,
                   int signal)
 {
@@ -74,6 +95,10 @@ void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, i
     t->complete_at = AGENT_NEVER;
     ag_checks_stop(a, t);
     if (!ag_run_record_kill(a, &t->run, reason, grace_ms, signal)) {
+        return;
+    }
+    if (ag_task_is_hosted(t)) {
+        kill_hosted(a, t, reason);
         return;
     }
     switch ((enum RunState)t->run.sm.state) {
@@ -152,11 +177,40 @@ void ag_on_kill(struct pf_agent *a, struct AgentKill kill)
                  signal);
 }
 
-/* The framework is gone: its tasks end, and nobody is told. */
+static void teardown_tasks(struct pf_agent *a, const struct framework *fw)
+{
+    struct task *t = TAILQ_FIRST(&a->live), *next = NULL;
+
+    for (; t; t = next) {
+        next = TAILQ_NEXT(t, link);
+        if (t->run.fw != fw) {
+            continue;
+        }
+        ag_updates_drop(a, t);
+        if (ag_run_is_ended(&t->run)) {
+            ag_task_retire(a, t);
+        } else {
+            ag_task_kill(a, t, KILL_TEARDOWN, t->grace_ms, AGENT_SIGTERM);
+        }
+    }
+}
+
+static void teardown_executors(struct pf_agent *a, const struct framework *fw)
+{
+    struct executor *x = TAILQ_FIRST(&a->executors), *next = NULL;
+
+    for (; x; x = next) {
+        next = TAILQ_NEXT(x, link);
+        if (x->run.fw == fw) {
+            ag_executor_shutdown(a, x, KILL_TEARDOWN, -1);
+        }
+    }
+}
+
+/* The framework is gone: its tasks and executors end, and nobody is told. */
 void ag_on_teardown(struct pf_agent *a, struct AgentTeardown teardown)
 {
     struct framework *fw = pf_map_get_str(&a->frameworks, AgentTeardown_framework_id(teardown));
-    struct task *t = TAILQ_FIRST(&a->live), *next = NULL;
 
     if (!fw) {
         return;
@@ -166,18 +220,8 @@ void ag_on_teardown(struct pf_agent *a, struct AgentTeardown teardown)
         ag_framework_free(a, fw);
         return;
     }
-    for (uint32_t left = fw->n_runs; left > 0; t = next) {
-        PF_ASSERT(t != NULL);
-        next = TAILQ_NEXT(t, link);
-        if (t->run.fw != fw) {
-            continue;
-        }
-        left--;
-        ag_updates_drop(a, t);
-        if (ag_run_is_ended(&t->run)) {
-            ag_task_retire(a, t);
-        } else {
-            ag_task_kill(a, t, KILL_TEARDOWN, t->grace_ms, AGENT_SIGTERM);
-        }
-    }
+    ag_framework_hold(a, fw);
+    teardown_tasks(a, fw);
+    teardown_executors(a, fw);
+    ag_framework_release(a, fw);
 }

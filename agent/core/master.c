@@ -3,6 +3,7 @@
  * stored that pair before it says so; older ones are told and left. A leader of another incarnation
  * is refused until an operator has the agent adopt that. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/executors_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -229,15 +230,24 @@ static void run_acknowledge(struct pf_agent *a, struct Envelope env)
     ag_on_acknowledge(a, Envelope_body_as_AgentAcknowledge(env));
 }
 
+static void run_message(struct pf_agent *a, struct Envelope env)
+{
+    ag_on_agent_message(a, Envelope_body_as_AgentMessage(env));
+}
+
+static void run_shutdown_executor(struct pf_agent *a, struct Envelope env)
+{
+    ag_on_shutdown_executor(a, Envelope_body_as_AgentShutdownExecutor(env));
+}
+
 /* What the leader may say to a registered agent. */
 static const struct {
     enum Body type;
     void (*run)(struct pf_agent *a, struct Envelope env);
 } commands[] = {
-    {Body_AgentLaunch, run_launch},
-    {Body_AgentKill, run_kill},
-    {Body_AgentTeardown, run_teardown},
-    {Body_AgentAcknowledge, run_acknowledge},
+    {Body_AgentLaunch, run_launch},     {Body_AgentKill, run_kill},
+    {Body_AgentTeardown, run_teardown}, {Body_AgentAcknowledge, run_acknowledge},
+    {Body_AgentMessage, run_message},   {Body_AgentShutdownExecutor, run_shutdown_executor},
 };
 
 static bool run_command(struct pf_agent *a, struct Envelope env)

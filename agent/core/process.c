@@ -2,6 +2,7 @@
 /* What the launcher tells: its list after each connect, starts, failures and ends. */
 #include "agent/core/calls_internal.h"
 #include "agent/core/checks_internal.h"
+#include "agent/core/executors_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -59,7 +60,11 @@ static void run_runs(struct pf_agent *a, struct run *r, struct LauncherProcess p
     r->start_time = LauncherProcess_start_time(p);
     r->started_ms = at_ms > 0 ? at_ms : a->wall_ms;
     r->phase = START_SENT;
-    ag_task_runs(a, ag_run_task(r));
+    if (r->kind == RUN_TASK) {
+        ag_task_runs(a, ag_run_task(r));
+    } else {
+        ag_executor_runs(a, ag_run_executor(r));
+    }
 }
 
 static void run_is_running(struct pf_agent *a, struct run *r, struct LauncherProcess p)
@@ -172,7 +177,7 @@ static void resolve_start(struct pf_agent *a, struct run *r)
             ag_run_start(a, r);
         }
     } else if (r->phase == START_READY) {
-        ag_run_start(a, r);
+        ag_run_prepared(a, r);
     }
 }
 
@@ -198,18 +203,48 @@ static void run_resolve(struct pf_agent *a, struct run *r)
     }
 }
 
+static void resolve_executors(struct pf_agent *a)
+{
+    struct executor *x = TAILQ_FIRST(&a->executors), *next = NULL;
+
+    for (; x; x = next) {
+        next = TAILQ_NEXT(x, link);
+        if (!x->is_default) {
+            run_resolve(a, &x->run);
+        }
+    }
+}
+
+/* One by one from a list of their names: an end may end others of its group. */
+static void resolve_tasks(struct pf_agent *a)
+{
+    struct pf_uuid *launches =
+        pf_arena_alloc(pf_turn_arena(a->turn), (a->n_live + 1) * sizeof *launches);
+    struct task *t = NULL;
+    uint32_t n = 0;
+
+    TAILQ_FOREACH(t, &a->live, link)
+    {
+        if (!ag_task_is_hosted(t)) {
+            launches[n++] = t->run.launch;
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        t = ag_task_by_launch(a, (struct pf_bytes){launches[i].b, sizeof launches[i].b});
+        if (t) {
+            ag_checks_listed(a, t);
+            run_resolve(a, &t->run);
+        }
+    }
+}
+
 void ag_on_processes_end(struct pf_agent *a)
 {
-    struct task *t = TAILQ_FIRST(&a->live), *next = NULL;
-
     if (!a->launcher_up || !a->listing) {
         return;
     }
     a->listing = false;
-    for (; t; t = next) {
-        next = TAILQ_NEXT(t, link);
-        ag_checks_listed(a, t);
-        run_resolve(a, &t->run);
-    }
+    resolve_executors(a);
+    resolve_tasks(a);
     ag_sessions_list_end(a);
 }

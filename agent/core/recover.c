@@ -4,6 +4,7 @@
  * shows without the launcher. */
 #include "agent/core/calls_internal.h"
 #include "agent/core/checks_internal.h"
+#include "agent/core/executors_internal.h"
 
 #include "common/base/alloc.h"
 #include "common/base/limits.h"
@@ -37,6 +38,21 @@ static void restore_framework(struct pf_agent *a, struct pf_bytes key,
 
     ag_framework_set_info(fw, Row_AgentFramework_info__bytes(row));
     fw->stored = true;
+}
+
+static void restore_of_executor(struct task *t, struct Row_AgentTask row)
+{
+    struct pf_bytes heard = Row_AgentTask_heard(row);
+    struct pf_str why = Row_AgentTask_kill_text(row);
+    struct pf_uuid update;
+
+    (void)ag_uuid_of(Row_AgentTask_executor_uuid(row), &t->executor_uuid);
+    (void)ag_uuid_of(Row_AgentTask_group_uuid(row), &t->group);
+    t->kill_text = why.at ? pf_strndup(why.at, why.len) : NULL;
+    for (uint32_t i = 0; i + sizeof update.b <= heard.len; i += (uint32_t)sizeof update.b) {
+        memcpy(update.b, heard.at + i, sizeof update.b);
+        ag_task_hears(t, update);
+    }
 }
 
 static void restore_task(struct pf_agent *a, struct pf_bytes key, struct Row_AgentTask row)
@@ -82,7 +98,49 @@ static void restore_task(struct pf_agent *a, struct pf_bytes key, struct Row_Age
         t->run.launcher =
             pf_strndup(Row_AgentTask_launcher(row).at, Row_AgentTask_launcher(row).len);
     }
+    restore_of_executor(t, row);
     ag_framework_join(a, &t->run, ag_framework_need(a, Row_AgentTask_framework_id(row)));
+}
+
+/* Their tasks came before them. */
+static bool restore_executor(struct pf_agent *a, struct pf_bytes key, struct Row_AgentExecutor row)
+{
+    struct pf_uuid uuid;
+    uint32_t state = Row_AgentExecutor_state(row);
+    struct ExecutorInfo info = Row_AgentExecutor_info(row);
+    struct pf_str token = Row_AgentExecutor_token(row);
+    struct pf_str launcher = Row_AgentExecutor_launcher(row);
+
+    if (!ag_uuid_of(key, &uuid) || state < RunState_ACCEPTED || state > RunState_ENDED ||
+        ag_run_by_launch(a, key) ||
+        pf_id_problem(FrameworkID_value(ExecutorInfo_framework_id(info))) ||
+        pf_id_problem(ExecutorID_value(ExecutorInfo_executor_id(info)))) {
+        return false;
+    }
+    struct executor *x = ag_executor_restore(a, uuid, state, Row_AgentExecutor_info__bytes(row),
+                                             Row_AgentExecutor_user(row));
+    struct run *r = &x->run;
+
+    r->pid = Row_AgentExecutor_pid(row);
+    r->start_time = Row_AgentExecutor_start_time(row);
+    r->old_boot = !pf_str_is(Row_AgentExecutor_boot_id(row), a->opt.boot_id);
+    r->accepted_ms = Row_AgentExecutor_accepted_ms(row);
+    r->started_ms = Row_AgentExecutor_started_ms(row);
+    r->finished_ms = Row_AgentExecutor_finished_ms(row);
+    r->kill_reason = (uint8_t)Row_AgentExecutor_kill_reason(row);
+    r->kill_wall_ms = Row_AgentExecutor_kill_deadline_ms(row);
+    r->has_wait_status = Row_AgentExecutor__has_wait_status(row);
+    r->wait_status = Row_AgentExecutor_wait_status(row);
+    r->launcher = launcher.at ? pf_strndup(launcher.at, launcher.len) : NULL;
+    r->was_fetched = Row_AgentExecutor_was_fetched(row);
+    x->is_told = Row_AgentExecutor_is_told(row);
+    if (token.len == AGENT_TOKEN_LEN) {
+        memcpy(x->token, token.at, token.len);
+    }
+    if (state != RunState_ENDED) {
+        ag_framework_join(a, r, ag_framework_need(a, pf_str(r->name)));
+    }
+    return true;
 }
 
 static bool restore_update(struct pf_agent *a, struct pf_bytes key, struct Row_AgentUpdate row)
@@ -128,6 +186,8 @@ void ag_on_row(struct pf_agent *a, const struct pf_agent_event *ev)
     case AgentTable_UPDATES: is_known = restore_update(a, key, Row_AgentUpdate__root(row)); break;
     case AgentTable_INFOS: is_known = restore_info(a, key, Row_AgentTaskInfo__root(row)); break;
     case AgentTable_EXECUTORS:
+        is_known = restore_executor(a, key, Row_AgentExecutor__root(row));
+        break;
     case AgentTable_NONE: is_known = false; break;
     }
     if (!is_known) {
@@ -162,6 +222,7 @@ static int cmp_finished(const void *a, const void *b)
 static void forget_all(struct pf_agent *a)
 {
     struct task *t = NULL;
+    struct executor *x = NULL;
     struct framework *fw = NULL;
 
     while ((t = TAILQ_FIRST(&a->live)) != NULL) {
@@ -172,6 +233,11 @@ static void forget_all(struct pf_agent *a)
         }
         ag_row_del_task(a, t);
         ag_task_free(a, t);
+    }
+    while ((x = TAILQ_FIRST(&a->executors)) != NULL ||
+           (x = TAILQ_FIRST(&a->past_executors)) != NULL) {
+        ag_row_del_executor(a, x);
+        ag_executor_free(a, x);
     }
     while ((fw = TAILQ_FIRST(&a->idle)) != NULL) {
         if (fw->stored) {
@@ -234,13 +300,19 @@ static void settle_task(struct pf_agent *a, struct task *t)
         return;
     }
     ag_task_count(a, t);
+    if (ag_task_is_hosted(t)) {
+        return; /* its executor's end is its end */
+    }
     if (t->run.kill_reason != KILL_NONE) {
         t->run.kill_at = a->now_ms + remaining_ms(a, t->run.kill_wall_ms, AGENT_GRACE_MAX_MS);
     } else if (t->completion_ms != AGENT_NEVER && t->run.started_ms > 0) {
         t->complete_at =
             a->now_ms + remaining_ms(a, t->run.started_ms + t->completion_ms, t->completion_ms);
     }
-    if (t->run.old_boot && t->run.sm.state != RunState_ACCEPTED) {
+    if (!t->executor && !pf_uuid_is_nil(t->executor_uuid)) {
+        a->n_bad++;
+        ag_run_end_unknown(a, &t->run, "The executor is unknown to the agent");
+    } else if (t->run.old_boot && t->run.sm.state != RunState_ACCEPTED) {
         ag_run_end_unknown(a, &t->run, "The machine rebooted, exit status unknown");
     }
 }
@@ -257,6 +329,59 @@ static void settle_history(struct pf_agent *a, struct pf_ptrs *tasks)
     }
 }
 
+static int cmp_executors(const void *a, const void *b)
+{
+    const struct executor *x = a, *y = b;
+
+    if (x->run.accepted_ms != y->run.accepted_ms) {
+        return x->run.accepted_ms < y->run.accepted_ms ? -1 : 1;
+    }
+    return memcmp(x->run.launch.b, y->run.launch.b, sizeof x->run.launch.b);
+}
+
+/* In the order of acceptance, like tasks; ended ones apart. */
+static void sort_executors(struct pf_agent *a)
+{
+    struct pf_ptrs all = {0};
+    struct executor *x = NULL;
+
+    TAILQ_FOREACH(x, &a->executors, link)
+    {
+        pf_ptrs_push(&all, x);
+    }
+    pf_ptrs_sort(&all, cmp_executors);
+    TAILQ_INIT(&a->executors);
+    a->n_executors = 0;
+    for (uint32_t i = 0; i < all.len; i++) {
+        ag_executor_sort_in(a, all.at[i]);
+    }
+    pf_ptrs_fini(&all);
+}
+
+static void link_executors(struct pf_agent *a)
+{
+    struct task *t = NULL;
+
+    TAILQ_FOREACH(t, &a->live, link)
+    {
+        struct run *r =
+            ag_run_by_launch(a, (struct pf_bytes){t->executor_uuid.b, sizeof t->executor_uuid.b});
+        if (r && r->kind == RUN_EXECUTOR && (ag_run_is_ended(&t->run) || !ag_run_is_ended(r))) {
+            ag_executor_join(ag_run_executor(r), t);
+        }
+    }
+}
+
+static void settle_executors(struct pf_agent *a)
+{
+    struct executor *x = TAILQ_FIRST(&a->executors), *next = NULL;
+
+    for (; x; x = next) {
+        next = TAILQ_NEXT(x, link);
+        ag_executor_settle(a, x);
+    }
+}
+
 void ag_on_boot(struct pf_agent *a)
 {
     struct pf_ptrs tasks = {0};
@@ -265,6 +390,7 @@ void ag_on_boot(struct pf_agent *a)
 
     PF_ASSERT(!a->booted);
     a->booted = true;
+    sort_executors(a);
     settle_identity(a);
     TAILQ_FOREACH(t, &a->live, link)
     {
@@ -276,9 +402,11 @@ void ag_on_boot(struct pf_agent *a)
         t = tasks.at[i];
         TAILQ_INSERT_TAIL(&a->live, t, link);
     }
+    link_executors(a);
     for (uint32_t i = 0; i < tasks.len; i++) {
         settle_task(a, tasks.at[i]);
     }
+    settle_executors(a);
     tasks.len = 0;
     TAILQ_FOREACH(t, &a->live, link)
     {

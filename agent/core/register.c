@@ -2,6 +2,7 @@
 /* Registration with the leader: who this agent is and how much it has to tell (AgentRegister); its
  * tasks in batches only if the leader asks for them; again after a refusal or without an answer. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/executors_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -15,7 +16,7 @@ static void link_move(struct pf_agent *a, enum link_state state, const char *why
     pf_sm_move(&a->link, state, a->id, why, &a->opt.tracer);
 }
 
-static struct pf_ref put_agent_info(struct pf_agent *a, struct pf_fb_builder *b)
+struct pf_ref ag_put_agent_info(struct pf_agent *a, struct pf_fb_builder *b)
 {
     struct pf_arena *arena = pf_turn_arena(a->turn);
 
@@ -34,7 +35,7 @@ static void send_register(struct pf_agent *a)
     struct pf_fb_builder *b = pf_turn_builder(a->turn);
     struct pf_ref body =
         AgentRegister__put(b, &(struct AgentRegister__args){
-                                  .info = put_agent_info(a, b),
+                                  .info = ag_put_agent_info(a, b),
                                   .address = pf_str(a->opt.address),
                                   .http_address = pf_str(a->opt.http_address),
                                   .pid = a->opt.pid,
@@ -61,7 +62,7 @@ void ag_register_tell_epoch(struct pf_agent *a, uint64_t peer)
     struct pf_fb_builder *b = pf_turn_builder(a->turn);
     struct pf_ref body =
         AgentRegister__put(b, &(struct AgentRegister__args){
-                                  .info = put_agent_info(a, b),
+                                  .info = ag_put_agent_info(a, b),
                                   .incarnation = {a->incarnation.b, sizeof a->incarnation.b},
                                   .epoch = a->epoch,
                               });
@@ -71,36 +72,73 @@ void ag_register_tell_epoch(struct pf_agent *a, uint64_t peer)
 
 enum { BATCH_TASKS_MAX = 1024 };
 
-/* One batch: tasks from batch_next on, each framework before the first of its tasks. */
+/* What one AgentTasks holds; each framework stands before the first of its tasks or executors. */
+struct batch {
+    struct pf_fb_builder *b;
+    struct pf_ref *frameworks, *executors, *tasks;
+    uint32_t n_frameworks, n_executors, n_tasks;
+};
+
+static bool batch_has_room(const struct batch *batch)
+{
+    return batch->n_tasks + batch->n_executors < BATCH_TASKS_MAX &&
+           batch->b->used < AGENT_BATCH_BYTES;
+}
+
+static void batch_add_framework(struct pf_agent *a, struct batch *batch, struct framework *fw)
+{
+    if (fw->told == a->list_number) {
+        return;
+    }
+    fw->told = a->list_number;
+    batch->frameworks[batch->n_frameworks++] =
+        AgentFramework__put(batch->b, &(struct AgentFramework__args){
+                                          .framework_id = pf_str(fw->id),
+                                          .info = {fw->info, fw->info_len},
+                                      });
+}
+
+static void batch_add_executor(struct pf_agent *a, struct batch *batch, const struct executor *x)
+{
+    batch_add_framework(a, batch, x->run.fw);
+    batch->executors[batch->n_executors++] =
+        AgentExecutor__put(batch->b, &(struct AgentExecutor__args){
+                                         .framework_id = ag_run_framework_id(&x->run),
+                                         .info = {x->run.info, x->run.info_len},
+                                     });
+}
+
+/* One batch: executors, then tasks, each from where the one before ended. */
 static void send_batch(struct pf_agent *a)
 {
-    struct pf_fb_builder *b = pf_turn_builder(a->turn);
     struct pf_arena *arena = pf_turn_arena(a->turn);
-    struct pf_ref *tasks = pf_arena_alloc(arena, BATCH_TASKS_MAX * sizeof *tasks);
-    struct pf_ref *frameworks = pf_arena_alloc(arena, BATCH_TASKS_MAX * sizeof *frameworks);
-    uint32_t n_tasks = 0, n_frameworks = 0;
+    struct batch batch = {
+        .b = pf_turn_builder(a->turn),
+        .frameworks = pf_arena_alloc(arena, BATCH_TASKS_MAX * sizeof *batch.frameworks),
+        .executors = pf_arena_alloc(arena, BATCH_TASKS_MAX * sizeof *batch.executors),
+        .tasks = pf_arena_alloc(arena, BATCH_TASKS_MAX * sizeof *batch.tasks),
+    };
 
-    while (a->batch_next && n_tasks < BATCH_TASKS_MAX && b->used < AGENT_BATCH_BYTES) {
+    while (a->batch_executor && batch_has_room(&batch)) {
+        batch_add_executor(a, &batch, a->batch_executor);
+        a->batch_executor = TAILQ_NEXT(a->batch_executor, link);
+    }
+    while (a->batch_next && batch_has_room(&batch)) {
         struct task *t = a->batch_next;
-        if (t->run.fw->told != a->list_number) {
-            t->run.fw->told = a->list_number;
-            frameworks[n_frameworks++] =
-                AgentFramework__put(b, &(struct AgentFramework__args){
-                                           .framework_id = pf_str(t->run.fw->id),
-                                           .info = {t->run.fw->info, t->run.fw->info_len},
-                                       });
-        }
-        tasks[n_tasks++] = ag_summary_put(a, b, t);
+        batch_add_framework(a, &batch, t->run.fw);
+        batch.tasks[batch.n_tasks++] = ag_summary_put(a, batch.b, t);
         a->batch_next = TAILQ_NEXT(t, link);
     }
-    a->batches_open = a->batch_next != NULL;
-    struct pf_ref body = AgentTasks__put(b, &(struct AgentTasks__args){
-                                                .frameworks = {frameworks, n_frameworks},
-                                                .tasks = {tasks, n_tasks},
-                                                .last = !a->batches_open,
-                                            });
+    a->batches_open = a->batch_next != NULL || a->batch_executor != NULL;
+    struct pf_ref body =
+        AgentTasks__put(batch.b, &(struct AgentTasks__args){
+                                     .frameworks = {batch.frameworks, batch.n_frameworks},
+                                     .tasks = {batch.tasks, batch.n_tasks},
+                                     .last = !a->batches_open,
+                                     .executors = {batch.executors, batch.n_executors},
+                                 });
 
-    ag_send(a, a->leader, b, Body_AgentTasks, body, 0);
+    ag_send(a, a->leader, batch.b, Body_AgentTasks, body, 0);
 }
 
 /* Infos of frameworks without a task will come again with their next launch. */
@@ -115,6 +153,7 @@ static void stop_batches(struct pf_agent *a)
 {
     a->batches_open = false;
     a->batch_next = NULL;
+    a->batch_executor = NULL;
 }
 
 void ag_register(struct pf_agent *a, const char *why)
@@ -139,6 +178,7 @@ static void tasks_wanted(struct pf_agent *a)
 {
     a->list_number++;
     a->batch_next = TAILQ_FIRST(&a->live);
+    a->batch_executor = TAILQ_FIRST(&a->executors);
     send_batch(a);
     a->register_at = a->now_ms + AGENT_REGISTER_MS;
 }
@@ -154,6 +194,7 @@ static void registered(struct pf_agent *a)
     link_move(a, LINK_REGISTERED, "accepted");
     a->register_at = AGENT_NEVER;
     ag_told_until(a, a->register_sequence);
+    ag_executors_tell_ends(a);
     TAILQ_FOREACH(t, &a->live, link)
     {
         if (!TAILQ_EMPTY(&t->updates)) {

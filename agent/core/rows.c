@@ -21,9 +21,14 @@ const struct pf_fb_table_desc *pf_agent_row_desc(uint8_t table)
     return table < PF_ARRAY_LEN(descs) ? descs[table] : NULL;
 }
 
+static struct pf_bytes run_key(const struct run *r)
+{
+    return (struct pf_bytes){r->launch.b, sizeof r->launch.b};
+}
+
 static struct pf_bytes launch_key(const struct task *t)
 {
-    return (struct pf_bytes){t->run.launch.b, sizeof t->run.launch.b};
+    return run_key(&t->run);
 }
 
 static struct pf_bytes framework_key(const struct framework *fw)
@@ -103,8 +108,19 @@ void ag_row_put_task(struct pf_agent *a, const struct task *t)
         .states = ag_states_put_rows(a, b, t),
         .memory_peak_bytes = t->run.memory_peak_bytes,
         .lost_sandbox = t->lost_sandbox,
+        .kill_text = pf_str(t->kill_text),
     };
 
+    if (t->executor) {
+        args.executor_id = ag_run_id(&t->executor->run);
+        args.executor_uuid = run_key(&t->executor->run);
+    }
+    if (!pf_uuid_is_nil(t->group)) {
+        args.group_uuid = (struct pf_bytes){t->group.b, sizeof t->group.b};
+    }
+    if (t->n_heard > 0) {
+        args.heard = (struct pf_bytes){t->heard[0].b, t->n_heard * (uint32_t)sizeof *t->heard};
+    }
     if (t->run.has_wait_status) {
         args.wait_status = (struct pf_opt_i32)PF_OPT(t->run.wait_status);
     }
@@ -115,6 +131,44 @@ void ag_row_put_task(struct pf_agent *a, const struct task *t)
 
     pf_turn_put(a->turn, AgentTable_TASKS, launch_key(t),
                 pf_msg_bytes(Row_AgentTask__finish(b, root)));
+}
+
+void ag_row_put_executor(struct pf_agent *a, const struct executor *x)
+{
+    struct pf_fb_builder *b = pf_turn_builder(a->turn);
+    const struct run *r = &x->run;
+    bool is_new_start = r->sm.state == RunState_STARTING && a->launcher;
+    struct Row_AgentExecutor__args args = {
+        .framework_id = ag_run_framework_id(r),
+        .info = {r->info, r->info_len},
+        .user = pf_str(r->user),
+        .state = (enum RunState)r->sm.state,
+        .pid = r->pid,
+        .start_time = r->start_time,
+        .boot_id = pf_str(a->opt.boot_id),
+        .launcher = pf_str(is_new_start ? a->launcher : NULL),
+        .accepted_ms = r->accepted_ms,
+        .started_ms = r->started_ms,
+        .finished_ms = r->finished_ms,
+        .kill_reason = r->kill_reason,
+        .kill_deadline_ms = r->kill_wall_ms,
+        .token = pf_str(x->token),
+        .was_fetched = r->was_fetched,
+        .is_told = x->is_told,
+    };
+
+    if (r->has_wait_status) {
+        args.wait_status = (struct pf_opt_i32)PF_OPT(r->wait_status);
+    }
+    struct pf_ref root = Row_AgentExecutor__put(b, &args);
+
+    pf_turn_put(a->turn, AgentTable_EXECUTORS, run_key(r),
+                pf_msg_bytes(Row_AgentExecutor__finish(b, root)));
+}
+
+void ag_row_del_executor(struct pf_agent *a, const struct executor *x)
+{
+    pf_turn_del(a->turn, AgentTable_EXECUTORS, run_key(&x->run));
 }
 
 void ag_row_put_info(struct pf_agent *a, const struct task *t, struct pf_bytes info)

@@ -3,6 +3,7 @@
  * is stored, then gets its sandbox, then is handed to the launcher; its row names the launcher that
  * is meant to start it, so that after a crash that one's list tells whether it did. */
 #include "agent/core/calls_internal.h"
+#include "agent/core/executors_internal.h"
 #include "agent/core/limits_internal.h"
 
 #include "common/base/alloc.h"
@@ -19,6 +20,18 @@ const struct task *ag_run_task_const(const struct run *r)
 {
     PF_ASSERT(r->kind == RUN_TASK);
     return PF_CONTAINER((uintptr_t)r, const struct task, run);
+}
+
+struct executor *ag_run_executor(struct run *r)
+{
+    PF_ASSERT(r->kind == RUN_EXECUTOR);
+    return PF_CONTAINER(r, struct executor, run);
+}
+
+const struct executor *ag_run_executor_const(const struct run *r)
+{
+    PF_ASSERT(r->kind == RUN_EXECUTOR);
+    return PF_CONTAINER((uintptr_t)r, const struct executor, run);
 }
 
 struct pf_str ag_run_framework_id(const struct run *r)
@@ -78,7 +91,8 @@ struct run *ag_run_by_launch(const struct pf_agent *a, struct pf_bytes launch)
 
 void ag_run_init_state(struct pf_agent *a, struct run *r, uint32_t state, const char *why)
 {
-    pf_sm_init(&r->sm, &ag_run_table, state, ag_run_id(r).at, why, &a->opt.tracer);
+    pf_sm_init(&r->sm, r->kind == RUN_TASK ? &ag_run_table : &ag_executor_table, state,
+               ag_run_id(r).at, why, &a->opt.tracer);
 }
 
 void ag_run_move(struct pf_agent *a, struct run *r, uint32_t state, const char *why)
@@ -113,6 +127,9 @@ bool pf_agent_sandbox(const struct pf_agent *a, struct pf_uuid launch, struct pf
 {
     const struct run *r = pf_map_get(&a->by_launch, &launch, sizeof launch);
 
+    if (r && r->kind == RUN_TASK) {
+        r = ag_task_home(ag_run_task_const(r));
+    }
     if (r) {
         sandbox_print(a, r, out);
     }
@@ -121,18 +138,26 @@ bool pf_agent_sandbox(const struct pf_agent *a, struct pf_uuid launch, struct pf
 
 struct CommandInfo ag_run_command(const struct run *r)
 {
-    return TaskInfo_command(TaskInfo__from_bytes((struct pf_bytes){r->info, r->info_len}));
+    struct pf_bytes info = {r->info, r->info_len};
+
+    return r->kind == RUN_TASK ? TaskInfo_command(TaskInfo__from_bytes(info))
+                               : ExecutorInfo_command(ExecutorInfo__from_bytes(info));
 }
 
 void ag_run_put_row(struct pf_agent *a, struct run *r)
 {
-    ag_row_put_task(a, ag_run_task(r));
+    if (r->kind == RUN_TASK) {
+        ag_row_put_task(a, ag_run_task(r));
+    } else {
+        ag_row_put_executor(a, ag_run_executor(r));
+    }
 }
 
 /* One timer per run: its nearest deadline that can be acted on now. */
 void ag_run_rearm(struct pf_agent *a, struct run *r)
 {
-    int64_t at = ag_task_next(a, ag_run_task(r));
+    int64_t at = r->kind == RUN_TASK ? ag_task_next(a, ag_run_task(r))
+                                     : ag_executor_next(a, ag_run_executor(r));
 
     if (ag_launcher_is_ready(a) && r->kill_at < at) {
         at = r->kill_at;
@@ -146,7 +171,36 @@ void ag_run_rearm(struct pf_agent *a, struct run *r)
 
 void ag_run_end(struct pf_agent *a, struct run *r, const struct ending *e, const char *why)
 {
-    ag_task_end(a, ag_run_task(r), e, why);
+    if (r->kind == RUN_TASK) {
+        ag_task_end(a, ag_run_task(r), e, why);
+    } else {
+        ag_executor_end(a, ag_run_executor(r), e, why);
+    }
+}
+
+void ag_run_act_ended(struct pf_agent *a, const struct run *r, bool launcher_knows)
+{
+    struct pf_arena *arena = pf_turn_arena(a->turn);
+    struct pf_agent_act_ended *ended = pf_arena_zalloc(arena, sizeof *ended);
+
+    if (launcher_knows) {
+        pf_turn_act(a->turn, PF_AGENT_ACT_FORGET,
+                    pf_arena_memdup(arena, &r->launch, sizeof r->launch));
+    }
+    ended->launch = r->launch;
+    ended->sandbox = r->kind == RUN_TASK ? ag_run_sandbox(a, ag_task_home(ag_run_task_const(r)))
+                                         : ag_run_sandbox(a, r);
+    pf_turn_act(a->turn, PF_AGENT_ACT_ENDED, ended);
+}
+
+void ag_run_act_remove(struct pf_agent *a, const struct run *r)
+{
+    struct pf_agent_act_sandbox *act = pf_arena_zalloc(pf_turn_arena(a->turn), sizeof *act);
+
+    act->launch = r->launch;
+    act->path = ag_run_sandbox(a, r);
+    act->user = PF_STR("");
+    pf_turn_act(a->turn, PF_AGENT_ACT_REMOVE, act);
 }
 
 /* The launcher is ready: the first step of the start, or the first again after a crash. */
@@ -176,19 +230,39 @@ void ag_run_begin(struct pf_agent *a, struct run *r)
     pf_turn_act(a->turn, PF_AGENT_ACT_SANDBOX, act);
 }
 
+/* Of an executor, what its tasks ask for counts as well. */
 struct pf_agent_limits ag_run_limits(const struct pf_agent *a, const struct run *r)
 {
     struct need need = {.cpus = 0};
+    const struct task *t = NULL;
 
-    ag_need_add_task(&need, ag_task_summary(ag_run_task_const(r)));
+    if (r->kind == RUN_TASK) {
+        ag_need_add_task(&need, ag_task_summary(ag_run_task_const(r)));
+        return ag_need_limits(a, &need);
+    }
+    const struct executor *x = ag_run_executor_const(r);
+
+    ag_need_add_executor(&need, ag_executor_info_of(x));
+    TAILQ_FOREACH(t, &x->tasks, of_executor)
+    {
+        ag_need_add_task(&need, ag_task_summary(t));
+    }
     return ag_need_limits(a, &need);
 }
 
+/* All that its process needs is there. */
 void ag_run_prepared(struct pf_agent *a, struct run *r)
 {
+    struct task *t = r->kind == RUN_TASK ? ag_run_task(r) : NULL;
+
     r->phase = START_READY;
-    if (ag_launcher_is_ready(a)) {
+    if (!ag_launcher_is_ready(a)) {
+        return;
+    }
+    if (!t || pf_uuid_is_nil(t->group)) {
         ag_run_start(a, r);
+    } else if (ag_group_is_ready(t)) {
+        ag_group_start(a, t);
     }
 }
 

@@ -114,9 +114,9 @@ static void open_process(struct pf_agent *a, const struct request *r, const stru
     *act = (struct pf_agent_act_session){
         .peer = x->peer,
         .session = x->id,
-        .container = t->run.launch,
-        .pid = t->run.pid,
-        .sandbox = ag_run_sandbox(a, &t->run),
+        .container = ag_task_home(t)->launch,
+        .pid = ag_task_home(t)->pid,
+        .sandbox = ag_run_sandbox(a, ag_task_home(t)),
         .user = pf_arena_strdup(arena, pf_str(t->run.user)),
         .n_args = SessionOpen_args__len(call),
         .n_env = SessionOpen_env__len(call),

@@ -100,6 +100,9 @@ struct pf_msg ag_summary_build(struct pf_agent *a, struct TaskInfo info)
 
 static enum TaskState latest_state(const struct task *t)
 {
+    if (ag_task_is_hosted(t) && !ag_run_is_ended(&t->run) && t->told_state >= 0) {
+        return (enum TaskState)t->told_state;
+    }
     switch ((enum RunState)t->run.sm.state) {
     case RunState_RUNNING: return TaskState_TASK_RUNNING;
     case RunState_KILLING:
@@ -195,11 +198,18 @@ struct pf_ref ag_summary_put(struct pf_agent *a, struct pf_fb_builder *b, const 
         .created_ms = t->run.accepted_ms,
         .started_ms = t->run.started_ms,
         .finished_ms = t->run.finished_ms,
-        .sandbox = ag_run_sandbox(a, &t->run),
+        .sandbox = ag_run_sandbox(a, ag_task_home(t)),
         .launch_uuid = {t->run.launch.b, sizeof t->run.launch.b},
         .grace_ms = t->grace_ms,
     };
 
+    if (t->executor) {
+        struct ExecutorID__args id = {.value = ag_run_id(&t->executor->run)};
+        args.executor_id = ExecutorID__put(b, &id);
+    }
+    if (!pf_uuid_is_nil(t->group)) {
+        args.group_uuid = (struct pf_bytes){t->group.b, sizeof t->group.b};
+    }
     add_states(&args, t);
     return Task__put(b, &args);
 }

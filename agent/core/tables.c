@@ -16,6 +16,7 @@ static const struct pf_sm_state run_states[] = {
     [RunState_ENDED] = {"ended", PF_SM_INITIAL | PF_SM_FINAL, 0},
 };
 const struct pf_sm_table ag_run_table = {"task", run_states, PF_ARRAY_LEN(run_states)};
+const struct pf_sm_table ag_executor_table = {"executor", run_states, PF_ARRAY_LEN(run_states)};
 
 static const struct pf_sm_state link_states[] = {
     [LINK_STANDBY] = {"standby", PF_SM_INITIAL, MAY(LINK_REGISTERING)},

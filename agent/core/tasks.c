@@ -4,6 +4,7 @@
  * held until the task runs. */
 #include "agent/core/calls_internal.h"
 #include "agent/core/checks_internal.h"
+#include "agent/core/executors_internal.h"
 
 #include "common/base/alloc.h"
 
@@ -30,6 +31,39 @@ struct task *ag_task_create(struct pf_agent *a, struct pf_uuid launch)
     return t;
 }
 
+bool ag_task_is_hosted(const struct task *t)
+{
+    return t->executor && !t->executor->is_default;
+}
+
+const struct run *ag_task_home(const struct task *t)
+{
+    return ag_task_is_hosted(t) ? &t->executor->run : &t->run;
+}
+
+bool ag_task_has_heard(const struct task *t, struct pf_uuid update)
+{
+    for (uint32_t i = 0; i < t->n_heard; i++) {
+        if (pf_uuid_eq(t->heard[i], update)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The oldest makes room. */
+void ag_task_hears(struct task *t, struct pf_uuid update)
+{
+    if (!t->heard) {
+        t->heard = pf_alloc(AGENT_HEARD_MAX * sizeof *t->heard);
+    }
+    if (t->n_heard == AGENT_HEARD_MAX) {
+        t->n_heard--;
+        memmove(t->heard, t->heard + 1, t->n_heard * sizeof *t->heard);
+    }
+    t->heard[t->n_heard++] = update;
+}
+
 static int64_t duration_ms(struct DurationInfo d, int64_t max_ms)
 {
     int64_t ms = DurationInfo_nanoseconds(d) / 1000000;
@@ -46,8 +80,9 @@ void ag_task_set_info(struct pf_agent *a, struct task *t, struct pf_bytes bytes)
     PF_ASSERT(t->summary == NULL);
     t->summary = pf_memdup(summary.data, summary.len);
     t->summary_len = summary.len;
-    t->run.keeps_stdin = CommandInfo_keep_stdin(TaskInfo_command(info)) ||
-                         ContainerInfo__has_tty_info(TaskInfo_container(info));
+    t->run.keeps_stdin =
+        !ag_task_is_hosted(t) && (CommandInfo_keep_stdin(TaskInfo_command(info)) ||
+                                  ContainerInfo__has_tty_info(TaskInfo_container(info)));
     if (KillPolicy__has_grace_period(TaskInfo_kill_policy(info))) {
         t->grace_ms =
             duration_ms(KillPolicy_grace_period(TaskInfo_kill_policy(info)), AGENT_GRACE_MAX_MS);
@@ -151,16 +186,6 @@ int64_t ag_task_next(const struct pf_agent *a, const struct task *t)
     return ag_is_registered(a) ? least(at, t->resend_at) : at;
 }
 
-static void remove_sandbox(struct pf_agent *a, const struct task *t)
-{
-    struct pf_agent_act_sandbox *act = pf_arena_zalloc(pf_turn_arena(a->turn), sizeof *act);
-
-    act->launch = t->run.launch;
-    act->path = ag_run_sandbox(a, &t->run);
-    act->user = PF_STR("");
-    pf_turn_act(a->turn, PF_AGENT_ACT_REMOVE, act);
-}
-
 void ag_task_runs(struct pf_agent *a, struct task *t)
 {
     struct ending started = {.at_wall_ms = t->run.started_ms};
@@ -207,7 +232,9 @@ void ag_task_remove(struct pf_agent *a, struct task *t)
 {
     PF_ASSERT(t->in_history);
     ag_row_del_task(a, t);
-    remove_sandbox(a, t);
+    if (!ag_task_is_hosted(t)) {
+        ag_run_act_remove(a, &t->run);
+    }
     ag_task_free(a, t);
 }
 
@@ -241,7 +268,12 @@ void ag_task_free(struct pf_agent *a, struct task *t)
     }
     ag_checks_free(a, t);
     ag_states_free(t);
+    if (t->executor) {
+        ag_executor_leave(a, t);
+    }
     ag_run_fini(a, &t->run);
+    pf_free(t->heard);
+    pf_free(t->kill_text);
     pf_free(t->summary);
     pf_free(t);
 }

@@ -64,22 +64,39 @@ static struct update *update_enqueue(struct pf_agent *a, struct task *t, uint32_
     return u;
 }
 
-static struct pf_ref put_container(struct pf_agent *a, struct pf_fb_builder *b,
-                                   const struct task *t)
+static struct pf_ref put_container_id(struct pf_agent *a, struct pf_fb_builder *b,
+                                      const struct run *home)
 {
     char uuid[PF_UUID_TEXT_LEN + 1];
 
-    if (t->run.pid <= 0) {
+    pf_uuid_format(home->launch, uuid);
+    struct pf_str text = pf_arena_strdup(pf_turn_arena(a->turn), pf_str(uuid));
+
+    return ContainerID__put(b, &(struct ContainerID__args){.value = text});
+}
+
+static struct pf_ref put_container(struct pf_agent *a, struct pf_fb_builder *b,
+                                   const struct task *t)
+{
+    const struct run *home = ag_task_home(t);
+
+    if (home->pid <= 0) {
         return (struct pf_ref){0};
     }
-    pf_uuid_format(t->run.launch, uuid);
-    struct pf_str text = pf_arena_strdup(pf_turn_arena(a->turn), pf_str(uuid));
-    struct pf_ref id = ContainerID__put(b, &(struct ContainerID__args){.value = text});
+    struct pf_ref id = put_container_id(a, b, home);
 
     return ContainerStatus__put(b, &(struct ContainerStatus__args){
                                        .container_id = id,
-                                       .executor_pid = PF_OPT((uint32_t)t->run.pid),
+                                       .executor_pid = PF_OPT((uint32_t)home->pid),
                                    });
+}
+
+/* Of a command task, the task is its own executor. */
+static struct pf_ref put_executor_id(struct pf_fb_builder *b, const struct task *t)
+{
+    struct pf_str id = ag_run_id(t->executor ? &t->executor->run : &t->run);
+
+    return ExecutorID__put(b, &(struct ExecutorID__args){.value = id});
 }
 
 static struct pf_ref put_limitation(struct pf_agent *a, struct pf_fb_builder *b,
@@ -106,7 +123,7 @@ static struct pf_msg build_status(struct pf_agent *a, const struct task *t, enum
         .state = PF_OPT(state),
         .source = PF_OPT(TaskStatus_Source_SOURCE_EXECUTOR),
         .agent_id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)}),
-        .executor_id = ExecutorID__put(b, &(struct ExecutorID__args){.value = ag_run_id(&t->run)}),
+        .executor_id = put_executor_id(b, t),
         .timestamp = PF_OPT((double)at_ms / 1000.0),
         .uuid = {uuid->b, sizeof uuid->b},
         .container_status = put_container(a, b, t),
@@ -127,15 +144,74 @@ static struct pf_msg build_status(struct pf_agent *a, const struct task *t, enum
     return TaskStatus__finish(b, TaskStatus__put(b, &args));
 }
 
+/* What its executor says of containers and networks, with what the agent knows of them. */
+static struct pf_ref merge_container(struct pf_agent *a, struct pf_fb_builder *b,
+                                     const struct task *t, struct ContainerStatus said)
+{
+    const struct run *home = ag_task_home(t);
+    uint32_t n = ContainerStatus_network_infos__len(said);
+    struct pf_ref *networks = pf_arena_alloc(pf_turn_arena(a->turn), (n + 1) * sizeof *networks);
+
+    for (uint32_t i = 0; i < n; i++) {
+        networks[i] = NetworkInfo__copy(b, ContainerStatus_network_infos__at(said, i));
+    }
+    struct ContainerStatus__args args = {
+        .container_id = ContainerStatus__has_container_id(said)
+                            ? ContainerID__copy(b, ContainerStatus_container_id(said))
+                            : put_container_id(a, b, home),
+        .network_infos = {networks, n},
+        .cgroup_info = CgroupInfo__copy(b, ContainerStatus_cgroup_info(said)),
+    };
+
+    if (home->pid > 0) {
+        args.executor_pid = (struct pf_opt_u32)PF_OPT((uint32_t)home->pid);
+    }
+    return ContainerStatus__put(b, &args);
+}
+
+struct pf_bytes ag_update_of_executor(struct pf_agent *a, const struct task *t, struct TaskStatus s)
+{
+    struct pf_fb_builder *b = pf_turn_nested_builder(a->turn);
+    struct TaskStatus__args args = {
+        .task_id = TaskID__put(b, &(struct TaskID__args){.value = ag_run_id(&t->run)}),
+        .state = PF_OPT(TaskStatus_state(s)),
+        .message = TaskStatus_message(s),
+        .source = PF_OPT(TaskStatus_Source_SOURCE_EXECUTOR),
+        .reason = {TaskStatus__has_reason(s), TaskStatus_reason(s)},
+        .data = TaskStatus_data(s),
+        .agent_id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)}),
+        .executor_id = put_executor_id(b, t),
+        .timestamp = PF_OPT((double)a->wall_ms / 1000.0),
+        .uuid = TaskStatus_uuid(s),
+        .healthy = {TaskStatus__has_healthy(s), TaskStatus_healthy(s)},
+        .check_status = CheckStatusInfo__copy(b, TaskStatus_check_status(s)),
+        .labels = Labels__copy(b, TaskStatus_labels(s)),
+        .container_status = merge_container(a, b, t, TaskStatus_container_status(s)),
+        .limitation = TaskResourceLimitation__copy(b, TaskStatus_limitation(s)),
+        .exit_status = {TaskStatus__has_exit_status(s), TaskStatus_exit_status(s)},
+        .signal = {TaskStatus__has_signal(s), TaskStatus_signal(s)},
+    };
+
+    if (TaskStatus__has_timestamp(s)) {
+        args.timestamp.v = TaskStatus_timestamp(s);
+    }
+    return pf_msg_bytes(TaskStatus__finish(b, TaskStatus__put(b, &args)));
+}
+
 /* Stores the task as well. */
 void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state, const struct ending *e)
 {
     struct pf_uuid uuid = pf_uuid_random(&a->rng);
     bool is_first = TAILQ_EMPTY(&t->updates);
-    struct pf_msg status = build_status(a, t, state, e, &uuid);
+    struct pf_bytes status = {NULL, 0};
 
-    struct update *u =
-        update_enqueue(a, t, t->next_update, uuid, (int32_t)state, pf_msg_bytes(status));
+    if (e && e->status.at) {
+        status = e->status;
+        (void)ag_uuid_of(TaskStatus_uuid(TaskStatus__from_bytes(status)), &uuid);
+    } else {
+        status = pf_msg_bytes(build_status(a, t, state, e, &uuid));
+    }
+    struct update *u = update_enqueue(a, t, t->next_update, uuid, (int32_t)state, status);
 
     ag_states_add(a, t, state, e);
     ag_checks_told(t);

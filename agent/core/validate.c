@@ -2,6 +2,7 @@
 /* What an agent does not accept, although the master sent it, and how it says so. */
 #include "agent/core/calls_internal.h"
 #include "agent/core/checks_internal.h"
+#include "agent/core/executors_internal.h"
 #include "agent/core/limits_internal.h"
 
 #include "common/base/limits.h"
@@ -80,60 +81,149 @@ static const char *command_problem(struct CommandInfo c)
     return problem;
 }
 
-static const char *info_problem(struct AgentLaunchTask task)
+static bool has_image(struct ContainerInfo container)
+{
+    return ContainerInfo__has_docker(container) ||
+           ContainerInfo_MesosInfo__has_image(ContainerInfo_mesos(container));
+}
+
+static bool is_default(const struct wanted *w)
+{
+    return ExecutorInfo_type(w->executor) == ExecutorInfo_Type_DEFAULT;
+}
+
+/* The live one, or NULL. */
+static struct executor *wanted_executor(struct pf_agent *a, const struct wanted *w)
+{
+    struct pf_str id = ExecutorID_value(ExecutorInfo_executor_id(w->executor));
+
+    return w->executor_info.at ? ag_executor_by_name(a, w->fw_id, id) : NULL;
+}
+
+static const char *info_problem(struct AgentLaunchTask task, bool is_hosted)
 {
     struct TaskInfo info = AgentLaunchTask_info(task);
-    struct ContainerInfo container = TaskInfo_container(info);
 
     if (AgentLaunchTask_info__bytes(task).len > PF_TASK_INFO_MAX_BYTES) {
         return "the task is too large";
     }
-    if (TaskInfo__has_executor(info)) {
-        return "this agent does not run custom executors";
+    if (has_nul(AgentLaunchTask_user(task))) {
+        return "the user contains a NUL byte";
+    }
+    if (has_image(TaskInfo_container(info))) {
+        return "this agent does not run container images";
+    }
+    if (is_hosted) {
+        return TaskInfo__has_command(info) ? command_problem(TaskInfo_command(info)) : NULL;
     }
     if (!TaskInfo__has_command(info)) {
         return "the task has no command";
     }
-    if (ContainerInfo__has_docker(container) ||
-        ContainerInfo_MesosInfo__has_image(ContainerInfo_mesos(container))) {
-        return "this agent does not run container images";
-    }
-    if (has_nul(AgentLaunchTask_user(task))) {
-        return "the user contains a NUL byte";
-    }
     const char *problem = ag_limits_problem(info);
 
-    problem = problem ? problem : ag_container_problem(container);
+    problem = problem ? problem : ag_container_problem(TaskInfo_container(info));
     problem = problem ? problem : ag_checks_problem(info);
     return problem ? problem : command_problem(TaskInfo_command(info));
 }
 
-static const struct refusal *resources_refusal(struct pf_agent *a, struct TaskInfo info)
+static const char *executor_problem(const struct wanted *w)
 {
-    struct pf_resources want = {.n_items = 0};
+    enum ExecutorInfo_Type type = ExecutorInfo_type(w->executor);
+
+    if (pf_id_problem(ExecutorID_value(ExecutorInfo_executor_id(w->executor)))) {
+        return "the executor has no usable id";
+    }
+    if (w->executor_info.len > PF_TASK_INFO_MAX_BYTES) {
+        return "the executor is too large";
+    }
+    if (ExecutorInfo__has_type(w->executor) && type != ExecutorInfo_Type_CUSTOM &&
+        type != ExecutorInfo_Type_DEFAULT) {
+        return "the executor's type is unknown";
+    }
+    if (has_image(ExecutorInfo_container(w->executor))) {
+        return "this agent does not run container images";
+    }
+    if (is_default(w)) {
+        return w->is_group ? NULL : "a default executor takes task groups only";
+    }
+    if (!ExecutorInfo__has_command(w->executor)) {
+        return "the executor has no command";
+    }
+    const char *problem = ag_container_problem(ExecutorInfo_container(w->executor));
+
+    return problem ? problem : command_problem(ExecutorInfo_command(w->executor));
+}
+
+/* Of one that runs already, this task's must be the same. */
+static const struct refusal *executor_refusal(struct pf_agent *a, const struct wanted *w)
+{
+    const char *problem = executor_problem(w);
+    const struct executor *x = wanted_executor(a, w);
+
+    if (problem) {
+        return refuse_invalid(a, pf_str(problem));
+    }
+    if (!x) {
+        return NULL;
+    }
+    if (x->run.kill_reason != KILL_NONE) {
+        return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_EXECUTOR_TERMINATED,
+                      PF_STR("The executor is being ended"));
+    }
+    if (x->run.info_len != w->executor_info.len ||
+        memcmp(x->run.info, w->executor_info.at, x->run.info_len) != 0) {
+        return refuse_invalid(a, PF_STR("An executor with this id but another ExecutorInfo runs "
+                                        "on the agent"));
+    }
+    return NULL;
+}
+
+static const struct refusal *shortage(struct pf_agent *a, const struct pf_resources *want)
+{
+    int64_t lacks = 0;
+    const char *name = NULL;
+
+    if (a->n_uncounted > 0) {
+        return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_RESOURCES_UNKNOWN,
+                      PF_STR("The agent was given less resources than its running tasks hold"));
+    }
+    if (pf_res_contains(&a->free, want)) {
+        return NULL;
+    }
+    name = pf_res_shortage(&a->free, want, &lacks);
+    return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_RESOURCES_UNKNOWN,
+                  pf_arena_printf(pf_turn_arena(a->turn),
+                                  "The agent does not have the resources: %s is short",
+                                  name ? name : "a range or set"));
+}
+
+/* `n` tasks together, and their executor if it does not run yet. */
+const struct refusal *ag_resources_refusal(struct pf_agent *a, struct AgentLaunch launch,
+                                           uint32_t first, uint32_t n, const struct wanted *w)
+{
+    struct pf_resources want = {.n_items = 0}, one = {.n_items = 0};
     struct pf_err err = {0};
     const struct refusal *r = NULL;
+    int rc = 0;
 
-    if (ag_resources_of(info, &want, &err) < 0) {
-        r = refuse_invalid(a, pf_arena_strdup(pf_turn_arena(a->turn), pf_str(err.msg)));
-    } else if (a->n_uncounted > 0) {
-        r = refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_RESOURCES_UNKNOWN,
-                   PF_STR("The agent was given less resources than its running tasks hold"));
-    } else if (!pf_res_contains(&a->free, &want)) {
-        int64_t lacks = 0;
-        const char *name = pf_res_shortage(&a->free, &want, &lacks);
-        r = refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_RESOURCES_UNKNOWN,
-                   pf_arena_printf(pf_turn_arena(a->turn),
-                                   "The agent does not have the resources: %s is short",
-                                   name ? name : "a range or set"));
+    if (w->executor_info.at && !wanted_executor(a, w)) {
+        rc = ag_resources_of_executor(w->executor, &want, &err);
     }
+    for (uint32_t i = first; rc == 0 && i < first + n; i++) {
+        rc = ag_resources_of(AgentLaunchTask_info(AgentLaunch_tasks__at(launch, i)), &one, &err);
+        pf_res_add(&want, &one);
+        pf_res_clear(&one);
+    }
+    r = rc < 0 ? refuse_invalid(a, pf_arena_strdup(pf_turn_arena(a->turn), pf_str(err.msg)))
+               : shortage(a, &want);
+    pf_res_fini(&one);
     pf_res_fini(&want);
     return r;
 }
 
 /* `twin`: the live task of the same name, or NULL. */
 const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTask task,
-                                        const struct task *twin)
+                                        const struct wanted *w, const struct task *twin)
 {
     struct TaskInfo info = AgentLaunchTask_info(task);
     struct pf_str agent_id = AgentID_value(TaskInfo_agent_id(info));
@@ -146,9 +236,13 @@ const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTa
         return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_AGENT_UNKNOWN,
                       PF_STR("The launch was meant for another agent"));
     }
-    const char *problem = info_problem(task);
+    const char *problem = info_problem(task, w->executor_info.at && !is_default(w));
     if (problem) {
         return refuse_invalid(a, pf_str(problem));
+    }
+    const struct refusal *r = w->executor_info.at ? executor_refusal(a, w) : NULL;
+    if (r) {
+        return r;
     }
     if (a->n_live >= PF_AGENT_TASKS_MAX) {
         return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_RESOURCES_UNKNOWN,
@@ -158,5 +252,5 @@ const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTa
         return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_CONTAINER_LIMITATION_DISK,
                       PF_STR("The agent's disk is nearly full (less than --min-free)"));
     }
-    return resources_refusal(a, info);
+    return NULL;
 }

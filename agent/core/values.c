@@ -48,6 +48,19 @@ int ag_resources_of(struct TaskInfo info, struct pf_resources *out, struct pf_er
     return rc;
 }
 
+int ag_resources_of_executor(struct ExecutorInfo info, struct pf_resources *out, struct pf_err *err)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < ExecutorInfo_resources__len(info); i++) {
+        rc = add_resource(ExecutorInfo_resources__at(info, i), out, err);
+    }
+    if (rc < 0) {
+        pf_res_clear(out);
+    }
+    return rc;
+}
+
 int ag_resources_of_summary(struct Task task, struct pf_resources *out, struct pf_err *err)
 {
     int rc = 0;

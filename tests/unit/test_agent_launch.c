@@ -150,7 +150,7 @@ static void test_agent_refuses_what_it_cannot_run(void **state)
     expect_refused(s, 1, "{}", "", "TASK_ERROR", "no value");
     expect_refused(s, 2, "{'value': 'x', 'uris': [{'value': ''}]}", "", "TASK_ERROR", "URI");
     expect_refused(s, 3, "{'value': 'x'}", ", 'executor': {'executor_id': {'value': 'e'}}",
-                   "TASK_ERROR", "executors");
+                   "TASK_ERROR", "the executor has no command");
     expect_refused(s, 4, "{'value': 'x'}",
                    ", 'container': {'type': 'DOCKER', 'docker': {'image': 'i'}}", "TASK_ERROR",
                    "images");
