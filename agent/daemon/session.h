@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The near ends of sessions (`proffer exec`): pipes, or a terminal, between a process beside a task
- * and the peer that opened it. Output goes to the peer unasked, at most PF_SESSION_AHEAD_BYTES ahead
- * of what it took; input is answered when it was written. */
+ * and the peer that opened it. Output goes to the peer unasked, at most PF_SESSION_AHEAD_BYTES
+ * ahead of what it took; input is answered when it was written. */
 #ifndef PF_AGENT_DAEMON_SESSION_H
 #define PF_AGENT_DAEMON_SESSION_H
 
