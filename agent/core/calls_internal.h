@@ -192,7 +192,7 @@ void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, i
                   int signal);
 bool ag_run_record_kill(struct pf_agent *a, struct run *r, enum kill_reason reason,
                         int64_t grace_ms, int signal);
-bool ag_kill_is_told(uint8_t reason);     /* by TASK_KILLING */
+bool ag_kill_is_told(enum kill_reason reason);     /* by TASK_KILLING */
 bool ag_run_may_run(const struct run *r); /* its process may have been started */
 void ag_run_kill_advance(struct pf_agent *a, struct run *r);
 

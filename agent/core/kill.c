@@ -56,7 +56,7 @@ bool ag_run_record_kill(struct pf_agent *a, struct run *r, enum kill_reason reas
 }
 
 /* As TASK_KILLING, to frameworks that want to hear it. */
-bool ag_kill_is_told(uint8_t reason)
+bool ag_kill_is_told(enum kill_reason reason)
 {
     return reason == KILL_REQUEST || reason == KILL_HEALTH;
 }

@@ -106,7 +106,7 @@ static enum TaskState latest_state(const struct task *t)
     switch ((enum RunState)t->run.sm.state) {
     case RunState_RUNNING: return TaskState_TASK_RUNNING;
     case RunState_KILLING:
-        return t->run.fw->wants_killing && ag_kill_is_told(t->run.kill_reason)
+        return t->run.fw->wants_killing && ag_kill_is_told((enum kill_reason)t->run.kill_reason)
                    ? TaskState_TASK_KILLING
                    : TaskState_TASK_RUNNING;
     case RunState_ENDED: return (enum TaskState)t->final_state;
