@@ -352,7 +352,7 @@ void pf_m_task_unreachable(struct pf_master *m, struct m_task *t)
     enum TaskState state =
         t->framework->is_partition_aware ? TaskState_TASK_UNREACHABLE : TaskState_TASK_LOST;
 
-    if (t->is_ended) {
+    if (t->is_ended || t->sm.state == M_TASK_UNREACHABLE) { /* it came back for a moment only */
         return;
     }
     if (m_task_policy(t) == PartitionAction_REPLACE) {

@@ -268,6 +268,31 @@ static void test_agent_is_unreachable(void **state)
     expect_executors(w, 0);
 }
 
+/* Back, and lost again while it lists what it has: nothing is told twice. */
+static void test_agent_is_lost_while_it_lists(void **state)
+{
+    struct mw *w = *state;
+
+    launch(w, "t1", INFO("e1", ""), "'scalar':{'value':2.5}");
+    mw_down(w, AGENT);
+    mw_pass(w, 76000);
+    mw_drop(w, FW);
+    mw_up(w, AGENT2, "AGENT", true, "'id':'" MW_A1 "','instance':'i11'");
+    mw_send(w, AGENT2,
+            "'request_id':1,'body':{'AgentRegister':{'info':{'hostname':'h','id':{'value':'" MW_A1
+            "'},'resources':[%s]}}}",
+            mw_res(w, "cpus:4;mem:1024"));
+    mw_expect(w, AGENT2, "AgentTasksWanted", NULL);
+    mw_send(w, AGENT2, "'body':{'AgentTasks':{'executors':[{'framework_id':'%s','info':%s}]}}",
+            framework, INFO("e1", ""));
+    expect_executors(w, 1);
+    mw_down(w, AGENT2);
+    mw_pass(w, 76000);
+    expect_executors(w, 0);
+    mw_expect(w, FW, "'type':'FAILURE'", NULL);
+    mw_expect_nothing(w, FW);
+}
+
 /* After a takeover executors are learnt from the agents. */
 static void test_takeover(void **state)
 {
@@ -345,6 +370,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list_without_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_is_unreachable, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_is_lost_while_it_lists, setup, teardown),
         cmocka_unit_test_setup_teardown(test_takeover, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list_of_too_much, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pages_of_executors, setup, teardown),
