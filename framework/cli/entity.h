@@ -21,6 +21,8 @@ void pf_agent_row(struct pf_output *o, struct Master_Response_GetAgents_Agent a,
 void pf_recovered_agent_row(struct pf_output *o, struct AgentInfo info, struct pf_cell *row);
 void pf_framework_row(struct pf_output *o, struct Master_Response_GetFrameworks_Framework f,
                       bool is_completed, struct pf_cell *row);
+/* The cell of its history: lines for people, an array for programs. */
+void pf_task_history_cell(struct pf_output *o, struct Task t, struct pf_cell *cell);
 void pf_task_row(struct pf_output *o, struct Task t, struct pf_cell *row);
 /* A demand that waits, as the tasks that it will become. */
 void pf_waiting_row(struct pf_output *o, struct Demand d,

@@ -28,8 +28,8 @@ struct pf_output {
     uint32_t n_filters;
     struct pf_cell row[PF_COLUMNS_MAX];
     struct pf_arena arena;
-    struct pf_ptrs resources;      /* of this page, owned */
-    struct pf_ptrs kept;           /* arrays of n_picks texts of this page, in the arena */
+    struct pf_ptrs resources; /* of this page, owned */
+    struct pf_ptrs kept;      /* arrays of n_picks texts of this page, in the arena */
     uint32_t width[PF_COLUMNS_MAX];
     bool has_widths;
     struct pf_buf json;
@@ -206,10 +206,10 @@ static const char *colour_of(const char *key, const char *text)
     static const struct {
         const char *word, *colour;
     } table[] = {
-        {"TASK_RUNNING", "\033[32m"}, {"REGISTERED", "\033[32m"}, {"leading", "\033[32m"},
-        {"ACTIVE", "\033[32m"},       {"TASK_FAILED", "\033[31m"}, {"TASK_ERROR", "\033[31m"},
-        {"TASK_LOST", "\033[31m"},    {"UNREACHABLE", "\033[31m"}, {"TASK_GONE", "\033[31m"},
-        {"TASK_DROPPED", "\033[31m"}, {"TASK_WAITING", "\033[33m"}, {"TASK_KILLED", "\033[33m"},
+        {"TASK_RUNNING", "\033[32m"},     {"REGISTERED", "\033[32m"},   {"leading", "\033[32m"},
+        {"ACTIVE", "\033[32m"},           {"TASK_FAILED", "\033[31m"},  {"TASK_ERROR", "\033[31m"},
+        {"TASK_LOST", "\033[31m"},        {"UNREACHABLE", "\033[31m"},  {"TASK_GONE", "\033[31m"},
+        {"TASK_DROPPED", "\033[31m"},     {"TASK_WAITING", "\033[33m"}, {"TASK_KILLED", "\033[33m"},
         {"TASK_UNREACHABLE", "\033[31m"}, {"DISCONNECTED", "\033[33m"},
     };
     if (strcmp(key, "state") != 0) {
@@ -241,6 +241,21 @@ static const char *shown_text(struct pf_output *o, uint32_t column)
     return kept;
 }
 
+/* A text of several lines, one below the other. */
+static void put_lines(struct pf_output *o, uint32_t column, const char *key, int left)
+{
+    struct pf_cell *cell = &o->row[column];
+    struct pf_str rest = cell->shown.at != NULL ? cell->shown : cell->text;
+    do {
+        const char *end = rest.len > 0 ? memchr(rest.at, '\n', rest.len) : NULL;
+        uint32_t len = end != NULL ? (uint32_t)(end - rest.at) : rest.len;
+        cell->shown = (struct pf_str){rest.at, len};
+        (void)fprintf(o->cli->out, "%-*s  %s\n", left, key, len > 0 ? shown_text(o, column) : "-");
+        key = "";
+        rest = end != NULL ? (struct pf_str){end + 1, rest.len - len - 1} : (struct pf_str){0};
+    } while (rest.len > 0);
+}
+
 static void put_record(struct pf_output *o)
 {
     uint32_t left = 0;
@@ -249,8 +264,13 @@ static void put_record(struct pf_output *o)
         left = len > left ? len : left;
     }
     for (uint32_t i = 0; i < o->n_picks; i++) {
-        const char *key = o->columns->at[o->pick[i]].key;
-        (void)fprintf(o->cli->out, "%-*s  %s\n", (int)left, key, shown_text(o, o->pick[i]));
+        uint32_t column = o->pick[i];
+        const char *key = o->columns->at[column].key;
+        if (o->columns->at[column].kind == PF_CELL_RAW && o->row[column].is_set) {
+            put_lines(o, column, key, (int)left);
+        } else {
+            (void)fprintf(o->cli->out, "%-*s  %s\n", (int)left, key, shown_text(o, column));
+        }
     }
 }
 
@@ -317,9 +337,8 @@ static void put_padded(struct pf_output *o, uint32_t i, const char *text, const 
     bool is_last = i + 1 == o->n_picks;
     bool is_right = o->columns->at[o->pick[i]].kind == PF_CELL_INT;
     int pad = width < o->width[i] ? (int)(o->width[i] - width) : 0;
-    (void)fprintf(o->cli->out, "%*s%s%s%s%*s", is_right ? pad : 0, "",
-                  colour != NULL ? colour : "", text, colour != NULL ? "\033[0m" : "",
-                  is_right || is_last ? 0 : pad, "");
+    (void)fprintf(o->cli->out, "%*s%s%s%s%*s", is_right ? pad : 0, "", colour != NULL ? colour : "",
+                  text, colour != NULL ? "\033[0m" : "", is_right || is_last ? 0 : pad, "");
     (void)fputs(is_last ? "\n" : "  ", o->cli->out);
 }
 

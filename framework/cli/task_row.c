@@ -23,6 +23,8 @@ enum {
     T_STARTED_AT,
     T_FINISHED_AT,
     T_COUNT,
+    T_MEMORY_PEAK_BYTES,
+    T_HISTORY,
 };
 
 static const struct pf_column columns[] = {
@@ -46,6 +48,8 @@ static const struct pf_column columns[] = {
     [T_STARTED_AT] = {"started_at", PF_CELL_TIME, false},
     [T_FINISHED_AT] = {"finished_at", PF_CELL_TIME, false},
     [T_COUNT] = {"count", PF_CELL_INT, false},
+    [T_MEMORY_PEAK_BYTES] = {"memory_peak_bytes", PF_CELL_INT, false},
+    [T_HISTORY] = {"history", PF_CELL_RAW, false},
 };
 const struct pf_columns pf_task_columns = PF_COLUMNS(columns);
 
@@ -100,6 +104,10 @@ void pf_task_row(struct pf_output *o, struct Task t, struct pf_cell *row)
     pf_cell_time(&row[T_STARTED_AT], Task_started_ms(t));
     pf_cell_time(&row[T_FINISHED_AT], Task_finished_ms(t));
     pf_cell_num(&row[T_COUNT], 1);
+    if (Task__has_memory_peak_bytes(t)) {
+        pf_cell_num(&row[T_MEMORY_PEAK_BYTES], (int64_t)Task_memory_peak_bytes(t));
+    }
+    pf_task_history_cell(o, t, &row[T_HISTORY]);
 }
 
 void pf_waiting_row(struct pf_output *o, struct Demand d,
@@ -115,8 +123,8 @@ void pf_waiting_row(struct pf_output *o, struct Demand d,
         prefix = begin;
     }
     bool is_said = pf_str_has_prefix(prefix, begin);
-    pf_cell_text(&row[T_ID], pf_arena_printf(arena, "%s%.*s*", is_said ? "" : begin.at,
-                                             PF_STR_ARG(prefix)));
+    pf_cell_text(&row[T_ID],
+                 pf_arena_printf(arena, "%s%.*s*", is_said ? "" : begin.at, PF_STR_ARG(prefix)));
     pf_cell_name(&row[T_NAME], Demand_name(d));
     if (Demand_count(d) > 1) {
         row[T_NAME].shown =

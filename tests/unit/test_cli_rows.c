@@ -89,7 +89,8 @@ static void test_rows_task(void **state)
         "\"command\":\"false\",\"exit_status\":1,\"created_ms\":1763704800123,"
         "\"started_ms\":1763704800124,"
         "\"resources\":[" SCALAR("cpus", "0.5") "," SCALAR("mem", "32") "],"
-        "\"statuses\":[{\"task_id\":{\"value\":\"f1.0\"},\"state\":\"TASK_RUNNING\"},"
+        "\"statuses\":[{\"task_id\":{\"value\":\"f1.0\"},\"state\":\"TASK_RUNNING\","
+        "\"source\":\"SOURCE_EXECUTOR\",\"timestamp\":1763704800.124},"
         "{\"task_id\":{\"value\":\"f1.0\"},\"state\":\"TASK_FAILED\",\"message\":\"bad\","
         "\"reason\":\"REASON_COMMAND_EXECUTOR_FAILED\",\"healthy\":false}]}");
     begin(f, &pf_task_columns, NULL);
@@ -100,7 +101,11 @@ static void test_rows_task(void **state)
            "\"disk_bytes\":0,\"gpus\":0,\"ports\":[]},\"exit_status\":1,\"signal\":null,"
            "\"reason\":\"REASON_COMMAND_EXECUTOR_FAILED\",\"message\":\"bad\",\"healthy\":false,"
            "\"sandbox\":null,\"created_at\":\"2025-11-21T06:00:00.123Z\","
-           "\"started_at\":\"2025-11-21T06:00:00.124Z\",\"finished_at\":null,\"count\":1}\n");
+           "\"started_at\":\"2025-11-21T06:00:00.124Z\",\"finished_at\":null,\"count\":1,"
+           "\"memory_peak_bytes\":null,\"history\":[{\"state\":\"TASK_RUNNING\","
+           "\"at\":\"2025-11-21T06:00:00.124Z\",\"source\":\"executor\",\"reason\":null,"
+           "\"message\":null},{\"state\":\"TASK_FAILED\",\"at\":null,\"source\":null,"
+           "\"reason\":\"REASON_COMMAND_EXECUTOR_FAILED\",\"message\":\"bad\"}]}\n");
 }
 
 #define FRAMEWORK                                                                             \
