@@ -2,11 +2,11 @@
 /* libproffer: writing an executor, a process that runs tasks of a framework on an agent.
  *
  * The agent starts the executor with the first task that names it (pf_task_spec.executor), and
- * tells it by the environment where the agent is and who it is. The executor then gets its tasks, says
- * what becomes of each, and talks to the framework's scheduler by messages. The library keeps the
- * connection: it comes back when the agent was restarted, and sends updates again until the agent
- * has stored them, so that none gets lost. When the agent stays away for too long, or says so, the
- * executor is told to shut down.
+ * tells it by the environment where the agent is and who it is. The executor then gets its tasks,
+ * says what becomes of each, and talks to the framework's scheduler by messages. The library keeps
+ * the connection: it comes back when the agent was restarted, and sends updates again until the
+ * agent has stored them, so that none gets lost. When the agent stays away for too long, or says
+ * so, the executor is told to shut down.
  *
  *     struct pf_executor_options options = PF_EXECUTOR_OPTIONS_INIT;
  *     struct pf_executor_callbacks callbacks = PF_EXECUTOR_CALLBACKS_INIT;
