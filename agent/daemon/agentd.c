@@ -25,6 +25,7 @@
 #include "common/sys/random.h"
 #include "schemas/proffer.h"
 
+#define BEGIN_MS      2000 /* masters hear of us without a launcher, too */
 #define STATE_LEVEL   1
 #define RESEND_MS     10000
 #define WORK_DIR_MODE 0755 /* tasks of other users pass through to their sandboxes */
@@ -268,7 +269,7 @@ static int make_core(struct agentd *d, struct pf_err *err)
         .log_max_bytes = (uint64_t)d->o->log_max_bytes,
         .limits_cpu_hard = d->o->limits_cpu_hard,
         .task_pids_max = (uint64_t)d->o->task_pids_max,
-        .gc_delay_ms = d->o->gc_delay_ms,
+        .gc_delay_ms = d->o->gc_delay_ms > 0 ? d->o->gc_delay_ms : 1, /* 0 is "as usual" there */
         .disk_bytes = disk_bytes,
         .executor_subscribe_ms = d->o->executor_subscribe_ms,
         .executor_resubscribe_ms = d->o->executor_resubscribe_ms,
@@ -374,8 +375,12 @@ static int boot_launcher(struct agentd *d, struct pf_err *err)
 {
     bool is_ours = strcmp(d->o->launcher, "external") != 0; /* to start */
     char *program = is_ours ? program_path(d->o->launcher, "proffer-launcher") : NULL;
+    d->containers = pf_containers_create(d->loop, d->o->isolation, pf_agent_id(d->core));
     const struct pf_launcher_link_options lo = {
-        .dir = d->run_dir, .program = program, .nofile = d->nofile};
+        .dir = d->run_dir,
+        .program = program,
+        .nofile = d->nofile,
+        .containers = d->containers};
     int rc = pf_launcher_link_create(d->loop, &lo, &agentd_launcher_ops, d, &d->launcher, err);
     pf_free(program);
     return rc;
@@ -457,7 +462,8 @@ static int boot(struct agentd *d, struct pf_err *err)
         d->disk_timer = pf_timer_create(d->loop, PF_PRIO_NORMAL, agentd_on_disk, d);
         agentd_on_disk(d);
         pf_net_pause(d->net, false);
-        pf_masters_begin(d->masters);
+        d->begin_timer = pf_timer_create(d->loop, PF_PRIO_NORMAL, agentd_begin, d);
+        pf_timer_set(d->begin_timer, pf_loop_now_ms(d->loop) + BEGIN_MS);
     }
     return rc;
 }
@@ -496,6 +502,10 @@ static void agentd_fini(struct agentd *d)
         identity_remove(d);
     }
     agentd_remove_some(d, UINT32_MAX); /* nobody would know of them any more */
+    pf_containers_destroy(d->containers);
+    if (d->begin_timer != NULL) {
+        pf_timer_destroy(d->begin_timer);
+    }
     if (d->disk_timer != NULL) {
         pf_timer_destroy(d->disk_timer);
     }

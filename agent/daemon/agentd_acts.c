@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the core wants done. What has an outcome is answered by an event at once. */
+#include <errno.h>
+#include <fcntl.h>
+
 #include "agent/daemon/agentd_internal.h"
 #include "agent/daemon/sandbox.h"
 #include "common/base/alloc.h"
 #include "common/sys/clock.h"
+#include "common/sys/fd.h"
 #include "common/sys/file.h"
 #include "common/sys/log.h"
 
@@ -21,11 +25,36 @@ static void act_sandbox(struct agentd *d, const struct pf_agent_act_sandbox *a)
     if (sys != 0) {
         failure = (struct pf_sandbox_failure){sys, "user"};
     } else {
-        (void)pf_sandbox_make(a->path, &owner, a->script, &failure); /* says so in `failure` */
+        /* both say so in `failure` */
+        (void)(pf_sandbox_make(a->path, &owner, a->script, &failure) &&
+               pf_containers_make(d->containers, a->launch, &a->limits, &failure));
     }
     ev.sandbox.launch = a->launch;
     ev.sandbox.error = failure.error;
     ev.sandbox.stage = failure.stage;
+    agentd_step(d, &ev);
+}
+
+/* A check: what it says is nobody's. */
+static void start_quiet(struct agentd *d, const struct pf_agent_act_start *a,
+                        const struct pf_user *user)
+{
+    int file[4] = {-1, -1, -1, -1};
+    int sys = 0;
+
+    for (int i = 0; i < 3 && sys == 0; i++) {
+        file[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+        sys = file[i] < 0 ? errno : 0;
+    }
+    if (sys == 0) {
+        pf_launcher_link_start_with(d->launcher, a, user, file);
+        return;
+    }
+    struct pf_agent_event ev = {.type = PF_AGENT_PROCESS};
+    for (int i = 0; i < 3; i++) {
+        pf_fd_close(&file[i]);
+    }
+    ev.process = pf_launcher_failed(&d->builder, a->launch, sys, "stdio");
     agentd_step(d, &ev);
 }
 
@@ -42,6 +71,8 @@ static void act_start(struct agentd *d, const struct pf_agent_act_start *a)
     }
     if (a->is_terminal) {
         agentd_terminal_start(d, a, &user);
+    } else if (a->is_session) {
+        start_quiet(d, a, &user);
     } else {
         pf_launcher_link_start(d->launcher, a, &user);
     }
@@ -66,6 +97,7 @@ static void act_fetch(struct agentd *d, const struct pf_agent_act_fetch *a)
 static void act_forget(struct agentd *d, const struct pf_uuid *launch)
 {
     pf_fetches_forget(d->fetches, *launch);
+    pf_containers_remove(d->containers, *launch); /* of a stray; else it is none */
     pf_launcher_link_forget(d->launcher, *launch);
 }
 
@@ -116,12 +148,18 @@ static void act_ended(struct agentd *d, const struct pf_agent_act_ended *a)
     pf_files_ended(d->files, a->sandbox);
     pf_stdin_ended(d->stdin_pipes, a->launch);
     pf_logtrim_ended(d->logtrim, a->launch);
+    pf_containers_remove(d->containers, a->launch);
     pf_fetches_forget(d->fetches, pf_agent_process_uuid(a->launch, PF_AGENT_ROLE_FETCH));
 }
 
 static void act_signal(struct agentd *d, const struct pf_agent_act_signal *a)
 {
     pf_launcher_link_signal(d->launcher, a->launch, a->signal);
+}
+
+static void act_limit(struct agentd *d, const struct pf_agent_act_limit *a)
+{
+    pf_containers_limit(d->containers, a->container, &a->limits);
 }
 
 /* The core knows that nothing is left to lose: agentd_fini removes the state. */
@@ -197,6 +235,7 @@ void agentd_on_act(void *ctx, uint32_t act, const void *data)
         act_left(d);
         break;
     case PF_AGENT_ACT_LIMIT:
+        act_limit(d, data);
         break;
     }
 }

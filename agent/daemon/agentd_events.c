@@ -89,14 +89,31 @@ void agentd_reply(void *ctx, uint64_t peer, struct pf_msg reply)
 
 /* --- the launcher ----------------------------------------------------------------------------- */
 
+void agentd_begin(void *ctx)
+{
+    struct agentd *d = ctx;
+
+    if (!d->has_begun) {
+        d->has_begun = true;
+        pf_timer_set(d->begin_timer, INT64_MAX);
+        pf_masters_begin(d->masters);
+    }
+}
+
 static void launcher_up(void *ctx, struct pf_msg hello)
 {
     struct agentd *d = ctx;
     struct pf_agent_event ev = {.type = PF_AGENT_LAUNCHER_UP};
 
     pf_log(PF_LOG_INFO, "launcher connected", "pid=%" PRId64, pf_launcher_link_pid(d->launcher));
+    if (pf_containers_open(d->containers, pf_launcher_link_pid(d->launcher), &d->failure) != 0) {
+        pf_loop_stop(d->loop);
+        return;
+    }
     ev.launcher = hello;
+    ev.isolation = pf_containers_text(d->containers);
     agentd_step(d, &ev);
+    agentd_begin(d);
 }
 
 static void launcher_down(void *ctx)
@@ -129,6 +146,7 @@ static void launcher_process(void *ctx, struct pf_msg process)
 
     memcpy(launch.b, LauncherProcess_uuid(p).at, sizeof launch.b); /* the link checked its length */
     pf_fetches_listed(d->fetches, launch);
+    pf_containers_listed(d->containers, launch);
     if (LauncherProcess_state(p) == LauncherState_RUNNING) {
         watch_output(d, launch);
     } else {
@@ -148,6 +166,7 @@ static void launcher_list_end(void *ctx)
     struct pf_agent_event ev = {.type = PF_AGENT_PROCESSES_END};
 
     pf_fetches_list_end(d->fetches);
+    pf_containers_list_end(d->containers);
     agentd_step(d, &ev);
 }
 
@@ -268,6 +287,7 @@ static void http_metrics(void *ctx, struct pf_buf *out)
         return;
     }
     const struct pf_launcher_link_counters *l = pf_launcher_link_counters(d->launcher);
+    const struct pf_containers_counters *c = pf_containers_counters(d->containers);
     const struct pf_files_counters *f = pf_files_counters(d->files);
     const struct pf_logtrim_counters *t = pf_logtrim_counters(d->logtrim);
     struct pf_agent_stats s;
@@ -300,6 +320,12 @@ static void http_metrics(void *ctx, struct pf_buf *out)
         {"proffer_agent_starts_failed_total", "Starts whose files could not be opened.",
          l->failed_starts, false},
         {"proffer_agent_starts_waiting", "Starts in line for the launcher.", l->n_waiting, true},
+        {"proffer_agent_cgroups", "Containers with cgroups of their own.", c->n_known, true},
+        {"proffer_agent_cgroups_removing", "Of these, to be removed.", c->n_removing, true},
+        {"proffer_agent_cgroups_made_total", "Containers made.", c->made, false},
+        {"proffer_agent_cgroups_removed_total", "Containers removed.", c->removed, false},
+        {"proffer_agent_cgroups_stale_total", "Found after a start, known to nobody.", c->stale,
+         false},
         {"proffer_agent_reads_total", "Reads of task output answered.", f->reads, false},
         {"proffer_agent_read_bytes_total", "Bytes of task output sent.", f->bytes, false},
         {"proffer_agent_reads_refused_total", "Reads refused.", f->refused, false},

@@ -6,6 +6,7 @@
 #include "agent/core/agent.h"
 #include "agent/daemon/agentd.h"
 #include "agent/daemon/checks.h"
+#include "agent/daemon/containers.h"
 #include "agent/daemon/executor_api.h"
 #include "agent/daemon/fetch.h"
 #include "agent/daemon/files.h"
@@ -40,7 +41,10 @@ struct agentd {
     struct pf_terminals *terminals;
     struct pf_masters *masters;
     struct pf_users users;
+    struct pf_containers *containers;
     struct pf_timer *disk_timer, *removal_timer;
+    struct pf_timer *begin_timer; /* looks for masters, unless the launcher came first */
+    bool has_begun;
     struct pf_ptrs removals; /* char *, owned: sandboxes to be removed */
     uint32_t n_removed;      /* of these, done */
     uint64_t free_bytes;
@@ -73,6 +77,8 @@ extern const struct pf_agent_http_ops agentd_http_ops;
 extern const struct pf_executor_api_ops agentd_executor_api_ops;
 /* pf_files_reply_fn */
 void agentd_reply(void *ctx, uint64_t peer, struct pf_msg reply);
+/* Looks for masters, once: what limits tasks is known, or there is no launcher. */
+void agentd_begin(void *ctx);
 /* Measures the disk and tells the core. */
 void agentd_on_disk(void *ctx);
 /* pf_logtrim_options.on_gone */

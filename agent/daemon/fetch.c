@@ -199,7 +199,6 @@ static struct pf_bytes plan_finish(struct pf_fetches *f, struct FetchPlan plan,
     struct pf_fb_builder *b = &f->builder;
     uint32_t n = FetchPlan_uris__len(plan);
     struct pf_str cache = FetchPlan_cache_dir(plan);
-    uint32_t stall_ms = FetchPlan_stall_ms(plan);
 
     if (cache.len > 0) {
         int sys = cache_make(f, user);
@@ -219,7 +218,7 @@ static struct pf_bytes plan_finish(struct pf_fetches *f, struct FetchPlan plan,
         .sandbox = FetchPlan_sandbox(plan),
         .cache_dir = cache,
         .cache_max_bytes = FetchPlan_cache_max_bytes(plan),
-        .stall_ms = stall_ms > 0 ? stall_ms : f->stall_ms,
+        .stall_ms = f->stall_ms,
         .file_max_bytes = FetchPlan_file_max_bytes(plan),
         .base = FetchPlan_base(plan),
     };

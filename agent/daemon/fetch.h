@@ -17,7 +17,7 @@ struct pf_fetches_options {
     const char *run_dir;   /* reports go to `fetch` in it */
     const char *cache_dir; /* holds a directory for each user; made when first needed */
     const char *program;   /* path of proffer-fetcher */
-    uint32_t stall_ms;     /* where a plan says none */
+    uint32_t stall_ms;     /* a transfer without progress fails after this */
 };
 
 /* Finds the reports of a former life. Options are copied. */

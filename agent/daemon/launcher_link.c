@@ -397,6 +397,7 @@ int pf_launcher_link_create(struct pf_loop *loop, const struct pf_launcher_link_
     k->program = o->program != NULL ? pf_strdup(o->program) : NULL;
     k->dir = pf_strdup(o->dir);
     k->nofile = o->nofile;
+    k->containers = o->containers;
     k->fd = -1;
     k->back_off_ms = BACK_OFF_MIN_MS;
     STAILQ_INIT(&k->waiting);
@@ -478,10 +479,24 @@ static struct link_start *line_up(struct pf_launcher_link *k, const struct pf_ag
                                   const struct pf_user *user, bool keeps_stdin)
 {
     struct pf_buf frame = {0};
+    struct pf_str cgroups[PF_CGROUP_DIRS_MAX];
+    struct pf_ref rlimits[LINK_RLIMITS_MAX];
+    uint32_t n_rlimits = a->n_rlimits < LINK_RLIMITS_MAX ? a->n_rlimits : LINK_RLIMITS_MAX;
+    uint32_t n_cgroups =
+        k->containers != NULL ? pf_containers_dirs(k->containers, a->container, cgroups) : 0;
 
     pf_fb_builder_reset(&k->builder);
+    for (uint32_t i = 0; i < n_rlimits; i++) {
+        const struct LauncherRlimit__args limit = {.resource = a->rlimits[i].resource,
+                                                   .soft = a->rlimits[i].soft,
+                                                   .hard = a->rlimits[i].hard};
+        rlimits[i] = LauncherRlimit__put(&k->builder, &limit);
+    }
     struct LauncherStart__args args = {
         .uuid = uuid_bytes(&a->launch),
+        .cgroups = {cgroups, n_cgroups},
+        .owns_cgroups = a->owns_container,
+        .rlimits = {rlimits, n_rlimits},
         .path = a->path,
         .args = {a->args, a->n_args},
         .env = {a->env, a->n_env},

@@ -6,6 +6,7 @@
 #define PF_AGENT_DAEMON_LAUNCHER_LINK_H
 
 #include "agent/core/agent.h"
+#include "agent/daemon/containers.h"
 #include "agent/daemon/users.h"
 #include "common/base/err.h"
 #include "common/fb/fb.h"
@@ -30,6 +31,7 @@ struct pf_launcher_link_options {
     const char *dir;     /* of the launcher; exists */
     const char *program; /* path of proffer-launcher; NULL: somebody else starts it */
     uint64_t nofile;     /* soft limit of descriptors of tasks; 0 = ours */
+    struct pf_containers *containers; /* borrowed; NULL = nobody starts in cgroups */
 };
 
 struct pf_launcher_link_counters {

@@ -12,6 +12,7 @@
 #define LINK_OUT_FDS_MAX 240 /* of one message; the kernel takes 253 */
 #define LINK_IN_FDS_MAX  64
 #define LINK_ASKS_MAX    32
+#define LINK_RLIMITS_MAX 64 /* more than kernels know */
 
 /* A start in line: its files are opened when it is its turn. */
 struct link_start {
@@ -34,6 +35,7 @@ struct pf_launcher_link {
     void *ctx;
     char *program, *dir;
     uint64_t nofile;
+    struct pf_containers *containers;
     int dir_fd, null_fd;
     int fd; /* -1: not connected */
     bool is_up; /* greeted */

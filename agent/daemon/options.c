@@ -53,7 +53,7 @@ static const struct pf_option table[] = {
     {"executor-reregistration-timeout", "TIME", "The same after a restart of the agent",
      PF_OPTION_DURATION, FIELD(executor_resubscribe_ms), "2s", 1, 24 * HOUR_MS, false},
     {"executor-shutdown-grace-period", "TIME", "From an executor's SHUTDOWN to its SIGKILL, unless "
-     "it says another", PF_OPTION_DURATION, FIELD(executor_shutdown_ms), "5s", 0, 24 * HOUR_MS,
+     "it says another", PF_OPTION_DURATION, FIELD(executor_shutdown_ms), "5s", 1, 24 * HOUR_MS,
      false},
     {"authenticate-executors", NULL, "Refuse HTTP calls of executors without the token that the "
      "agent gave them", PF_OPTION_FLAG, FIELD(authenticates_executors), NULL, 0, 0, false},
@@ -65,10 +65,13 @@ static const struct pf_option table[] = {
      PF_OPTION_SIZE, FIELD(fetch_cache_bytes), "2G", 0, INT64_MAX, false},
     {"fetch-stall", "TIME", "A transfer without progress fails after this", PF_OPTION_DURATION,
      FIELD(fetch_stall_ms), "60s", 1, 24 * HOUR_MS, false},
+    {"isolation", "HOW", "auto: tasks are held to their limits by cgroups where that is permitted; "
+     "cgroups: or do not start; none", PF_OPTION_STRING, FIELD(isolation_name), "auto", 0, 0,
+     false},
     {"cgroups-enable-cfs", NULL, "A task never gets more cpu than its resources say",
      PF_OPTION_FLAG, FIELD(limits_cpu_hard), NULL, 0, 0, false},
     {"task-pids-max", "N", "Processes and threads of a task; 0: any", PF_OPTION_INT,
-     FIELD(task_pids_max), "0", 0, INT64_C(1) << 22, false},
+     FIELD(task_pids_max), "4096", 0, INT64_C(1) << 22, false},
     {"ready-fd", "N", "Write one line of JSON with addresses and pid there when ready",
      PF_OPTION_INT, FIELD(ready_fd), "-1", -1, 1 << 20, false},
     {"ready-when", "WHEN", "When to say so: listening, or registered at a master",
@@ -119,6 +122,22 @@ static int word_of(const char *option, const char *value, const char *first, con
                       second);
 }
 
+static int isolation_check(struct pf_agentd_options *o, struct pf_err *err)
+{
+    static const char *const words[] = {
+        [PF_ISOLATION_AUTO] = "auto", [PF_ISOLATION_CGROUPS] = "cgroups",
+        [PF_ISOLATION_NONE] = "none"};
+
+    for (size_t i = 0; i < PF_ARRAY_LEN(words); i++) {
+        if (strcmp(o->isolation_name, words[i]) == 0) {
+            o->isolation = (enum pf_isolation)i;
+            return 0;
+        }
+    }
+    return pf_err_set(err, PF_EUSAGE, "--isolation is '%s'; write auto, cgroups or none",
+                      o->isolation_name);
+}
+
 static int words_check(struct pf_agentd_options *o, struct pf_err *err)
 {
     int rc = word_of("ready-when", o->ready_when, "listening", "registered", &o->waits_registered,
@@ -129,6 +148,9 @@ static int words_check(struct pf_agentd_options *o, struct pf_err *err)
     if (rc == 0) {
         rc = word_of("reconfiguration-policy", o->reconfiguration, "equal", "additive",
                      &o->allows_more, err);
+    }
+    if (rc == 0) {
+        rc = isolation_check(o, err);
     }
     if (rc == 0 && o->log_max_bytes > 0 && o->log_max_bytes < LOG_MIN) {
         rc = pf_err_set(err, PF_EUSAGE, "--log-max-bytes is below 64K; write 0 to keep all");

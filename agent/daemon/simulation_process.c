@@ -186,6 +186,31 @@ void sim_reply_read(struct pf_simulation *s, uint64_t peer, uint64_t request_id)
     pf_peer_send(s->net, peer, pf_msg_bytes(pf_envelope_finish(b, &e, body)));
 }
 
+/* Everything there is to fetch is there. */
+static void act_fetch(struct sim_agent *a, const struct pf_agent_act_fetch *act)
+{
+    int64_t now_ms = pf_wall_ms();
+    const struct sim_process fetcher = {.agent = a,
+                                        .launch = act->launch,
+                                        .pid = FAKE_PID_FIRST + (int64_t)a->sim->stats.started,
+                                        .started_ms = now_ms};
+    struct pf_agent_event ev = {.type = PF_AGENT_PROCESS};
+
+    ev.process = process_msg(&fetcher, LauncherState_EXITED, now_ms);
+    sim_agent_event(a, &ev);
+}
+
+/* And everybody is well. */
+static void act_check(struct sim_agent *a, const struct pf_agent_act_check *act)
+{
+    struct pf_agent_event ev = {.type = PF_AGENT_CHECKED};
+
+    ev.checked.check = act->check;
+    ev.checked.is_done = true;
+    ev.checked.status_code = act->is_http ? 200 : 0;
+    sim_agent_event(a, &ev);
+}
+
 static void act_sandbox(struct sim_agent *a, const struct pf_agent_act_sandbox *act)
 {
     struct pf_agent_event ev = {.type = PF_AGENT_SANDBOX, .sandbox = {.launch = act->launch}};
@@ -216,11 +241,15 @@ void sim_act(struct sim_agent *a, uint32_t act, const void *data)
         input = data;
         sim_reply(a->sim, input->peer, input->request_id, ReplyCode_OK, "");
         break;
+    case PF_AGENT_ACT_FETCH:
+        act_fetch(a, data);
+        break;
+    case PF_AGENT_ACT_CHECK:
+        act_check(a, data);
+        break;
     case PF_AGENT_ACT_FORGET: /* it does so by itself */
     case PF_AGENT_ACT_ENDED:
     case PF_AGENT_ACT_REMOVE:
-    case PF_AGENT_ACT_FETCH:
-    case PF_AGENT_ACT_CHECK:
     case PF_AGENT_ACT_LIMIT:
     case PF_AGENT_ACT_FILES:
     case PF_AGENT_ACT_SESSION_OPEN:
