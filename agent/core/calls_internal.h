@@ -46,6 +46,7 @@ void ag_on_sandbox(struct pf_agent *a, const struct pf_agent_event *ev);
 void ag_run_prepared(struct pf_agent *a, struct run *r); /* all that it needs is there */
 void ag_run_start(struct pf_agent *a, struct run *r);
 struct pf_agent_limits ag_run_limits(const struct pf_agent *a, const struct run *r);
+void ag_run_act_limit(struct pf_agent *a, const struct run *r);
 /* The end, when its rows are to be written. */
 struct ending;
 void ag_run_end(struct pf_agent *a, struct run *r, const struct ending *e, const char *why);
@@ -192,8 +193,8 @@ void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, i
                   int signal);
 bool ag_run_record_kill(struct pf_agent *a, struct run *r, enum kill_reason reason,
                         int64_t grace_ms, int signal);
-bool ag_kill_is_told(enum kill_reason reason);     /* by TASK_KILLING */
-bool ag_run_may_run(const struct run *r); /* its process may have been started */
+bool ag_kill_is_told(enum kill_reason reason); /* by TASK_KILLING */
+bool ag_run_may_run(const struct run *r);      /* its process may have been started */
 void ag_run_kill_advance(struct pf_agent *a, struct run *r);
 
 /* updates.c */

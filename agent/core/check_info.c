@@ -224,7 +224,8 @@ void ag_checks_set_info(struct pf_agent *a, struct task *t, struct TaskInfo info
     struct CheckInfo k = TaskInfo_check(info);
     bool has_any = TaskInfo__has_health_check(info) || TaskInfo__has_check(info);
 
-    if (!has_any || TaskInfo__has_executor(info) || ag_run_is_ended(&t->run)) {
+    if (!has_any || TaskInfo__has_executor(info) || ag_task_is_hosted(t) ||
+        ag_run_is_ended(&t->run)) {
         ag_checks_free(a, t); /* nothing to ask any more */
         return;
     }

@@ -103,6 +103,11 @@ static void health_judged(struct pf_agent *a, struct checks *c, struct verdict v
         tell(a, t, TaskStatus_Reason_REASON_TASK_HEALTH_CHECK_STATUS_UPDATED, text);
     }
     if (c->failures > 0 && c->failures >= c->failures_max) {
+        struct pf_str why =
+            pf_arena_printf(pf_turn_arena(a->turn), "Health check failed %u %s: %s",
+                            (unsigned)c->failures, c->failures == 1 ? "time" : "times", c->why);
+        pf_free(t->kill_text);
+        t->kill_text = pf_strndup(why.at, why.len);
         ag_task_kill(a, t, KILL_HEALTH, t->grace_ms, AGENT_SIGTERM);
     }
 }
@@ -137,7 +142,7 @@ void ag_checks_begin(struct pf_agent *a, struct task *t, bool is_recovered)
 {
     struct checks *c = t->checks;
 
-    if (!c || t->run.sm.state != RunState_RUNNING) {
+    if (!c || t->run.sm.state != RunState_RUNNING || ag_task_is_hosted(t)) {
         return;
     }
     if (is_recovered && t->healthy >= 0) {
@@ -336,17 +341,6 @@ void ag_checks_restore_value(struct task *t, int32_t value)
 
     c->has_value = c->told_has_value = true;
     c->value = c->told_value = value;
-}
-
-struct pf_str ag_checks_why(struct pf_agent *a, const struct task *t)
-{
-    const struct checks *c = t->checks;
-
-    if (!c || !c->why) {
-        return PF_STR("its health check failed");
-    }
-    return pf_arena_printf(pf_turn_arena(a->turn), "its health check failed %u %s: %s",
-                           (unsigned)c->failures, c->failures == 1 ? "time" : "times", c->why);
 }
 
 static void check_check(const struct pf_agent *a, const struct check *k, bool is_running)

@@ -77,8 +77,6 @@ struct pf_ref ag_checks_put_status(struct pf_fb_builder *b, const struct task *t
 /* Of the check, for the row. */
 struct pf_opt_i32 ag_checks_value(const struct task *t);
 void ag_checks_restore_value(struct task *t, int32_t value); /* before its info is known */
-/* Why KILL_HEALTH. */
-struct pf_str ag_checks_why(struct pf_agent *a, const struct task *t);
 /* Returns how many are being asked. */
 uint32_t ag_checks_check(const struct pf_agent *a, const struct task *t);
 

@@ -48,13 +48,8 @@ static void explain_kill(struct pf_agent *a, struct run *r, struct ending *e)
     case KILL_NOT_RESUBSCRIBED: break;
     case KILL_REQUEST:
     case KILL_GROUP:
-    case KILL_TEARDOWN: e->state = TaskState_TASK_KILLED; break;
     case KILL_HEALTH:
-        e->state = TaskState_TASK_KILLED;
-        if (t) {
-            e->text = pf_arena_printf(arena, "%s (%s)", e->text.at, ag_checks_why(a, t).at);
-        }
-        break;
+    case KILL_TEARDOWN: e->state = TaskState_TASK_KILLED; break;
     case KILL_COMPLETION:
         e->state = TaskState_TASK_FAILED;
         e->has_reason = true;

@@ -204,6 +204,9 @@ void ag_executor_task_ended(struct pf_agent *a, struct task *t)
     struct executor *x = t->executor;
 
     TAILQ_REMOVE(&x->tasks, t, of_executor);
+    if (!x->is_default) {
+        ag_run_act_limit(a, &x->run);
+    }
     if (!x->is_default || ag_run_is_ended(&x->run)) {
         return;
     }
@@ -309,6 +312,7 @@ static struct ending ending_of_tasks(const struct pf_agent *a, const struct exec
         .by_agent = true,
         .text = e->text,
         .at_wall_ms = e->at_wall_ms,
+        .memory_limit_bytes = e->memory_limit_bytes,
     };
 
     if (x->run.kill_reason == KILL_NOT_SUBSCRIBED) {

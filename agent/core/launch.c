@@ -59,6 +59,9 @@ static void launch_accept(struct pf_agent *a, struct task *t, struct AgentLaunch
     ag_task_set_info(a, t, info);
     ag_row_put_info(a, t, info);
     ag_task_count(a, t);
+    if (ag_task_is_hosted(t)) {
+        ag_run_act_limit(a, &x->run);
+    }
     if (!ag_task_is_hosted(t) && ag_launcher_is_ready(a)) {
         ag_run_begin(a, &t->run);
     } else {

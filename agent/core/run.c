@@ -250,6 +250,20 @@ struct pf_agent_limits ag_run_limits(const struct pf_agent *a, const struct run 
     return ag_need_limits(a, &need);
 }
 
+/* What it holds has changed. */
+void ag_run_act_limit(struct pf_agent *a, const struct run *r)
+{
+    struct pf_agent_act_limit *act = NULL;
+
+    if (r->sm.state == RunState_ACCEPTED || ag_run_is_ended(r)) {
+        return; /* its sandbox is not made, or made no more */
+    }
+    act = pf_arena_zalloc(pf_turn_arena(a->turn), sizeof *act);
+    act->container = r->launch;
+    act->limits = ag_run_limits(a, r);
+    pf_turn_act(a->turn, PF_AGENT_ACT_LIMIT, act);
+}
+
 /* All that its process needs is there. */
 void ag_run_prepared(struct pf_agent *a, struct run *r)
 {

@@ -113,15 +113,18 @@ static const char *info_problem(struct AgentLaunchTask task, bool is_hosted)
     if (has_image(TaskInfo_container(info))) {
         return "this agent does not run container images";
     }
+    const char *problem = ag_limits_problem(info);
+
+    if (problem) {
+        return problem;
+    }
     if (is_hosted) {
         return TaskInfo__has_command(info) ? command_problem(TaskInfo_command(info)) : NULL;
     }
     if (!TaskInfo__has_command(info)) {
         return "the task has no command";
     }
-    const char *problem = ag_limits_problem(info);
-
-    problem = problem ? problem : ag_container_problem(TaskInfo_container(info));
+    problem = ag_container_problem(TaskInfo_container(info));
     problem = problem ? problem : ag_checks_problem(info);
     return problem ? problem : command_problem(TaskInfo_command(info));
 }

@@ -98,8 +98,8 @@ static void test_agent_health_kills_after_grace(void **state)
     assert_int_equal(agent_sim_process(s, 1)->last_signal, 15);
     agent_sim_pass(s, 3000);
     AGENT_SIM_EXPECT(s, "signal 01 15", "signal 01 9", "TASK_KILLED",
-                     "Command terminated with signal Killed (its health check failed 2 times: "
-                     "HTTP port 8080 /ok: Connection refused)",
+                     "Health check failed 2 times: HTTP port 8080 /ok: Connection refused "
+                     "(Command terminated with signal Killed)",
                      "\"healthy\":false");
     assert_string_equal(agent_sim_states(s, 1),
                         "TASK_RUNNING TASK_RUNNING TASK_KILLING TASK_KILLED");
@@ -184,7 +184,7 @@ static void test_agent_health_command_status(void **state)
     agent_sim_pass(s, 1);
     AGENT_SIM_EXPECT(s, "Health check failed: command `exit 7` exited with status 7",
                      "signal 01 15", "TASK_KILLED",
-                     "(its health check failed 1 time: command `exit 7` exited with status 7)");
+                     "Health check failed 1 time: command `exit 7` exited with status 7 (Command");
 }
 
 /* Every update of a checked task has a check_status; a new value is told, a failure kills nobody.
