@@ -92,7 +92,10 @@ struct pf_agent_event {
         } row;
         /* Root LauncherHello. What a launcher of the same `instance` does not list, it never
          * started; of an absent or another instance nothing is concluded. */
-        struct pf_msg launcher;
+        struct {
+            struct pf_msg launcher;
+            const char *isolation; /* what limits tasks from now on; NULL = as it was */
+        };
         /* Root LauncherProcess. EXITED with wait_status -1: it is gone, nobody saw its status.
          * `report`: what a fetcher said on its standard output (at most 1 KiB). */
         struct {

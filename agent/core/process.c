@@ -21,6 +21,10 @@ void ag_on_launcher_up(struct pf_agent *a, const struct pf_agent_event *ev)
         a->launcher = instance.len > 0 ? pf_strndup(instance.at, instance.len) : NULL;
         a->launcher_generation++;
     }
+    if (ev->isolation && strcmp(ev->isolation, a->opt.isolation) != 0) {
+        pf_free((void *)(uintptr_t)a->opt.isolation);
+        a->opt.isolation = pf_strdup(ev->isolation); /* told by the next registration */
+    }
     a->launcher_pid = LauncherHello_pid(hello);
     a->launcher_up = true;
     a->listing = true;
