@@ -15,7 +15,8 @@ FLAGS = os.environ.get("PF_CFLAGS", "").split()
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
 CPP = r"""
-#include <proffer/proffer.h>
+#include <proffer/executor.h>
+static void on_launch(void *, pf_executor *, const pf_task_view *) {}
 static void on_status(void *, pf_scheduler *, const pf_task_status *) {}
 int main()
 {
@@ -23,9 +24,21 @@ int main()
     pf_scheduler_callbacks callbacks = PF_SCHEDULER_CALLBACKS_INIT;
     pf_task_spec task = PF_TASK_SPEC_INIT;
     pf_demand demand = PF_DEMAND_INIT;
+    pf_executor_spec executor = PF_EXECUTOR_SPEC_INIT;
+    pf_health_check check = PF_HEALTH_CHECK_INIT;
+    pf_executor_options executor_options = PF_EXECUTOR_OPTIONS_INIT;
+    pf_executor_callbacks executor_callbacks = PF_EXECUTOR_CALLBACKS_INIT;
+    pf_task_update update = PF_TASK_UPDATE_INIT;
     pf_scheduler *s = nullptr;
+    pf_executor *e = nullptr;
     pf_problem problem;
     callbacks.on_status = on_status;
+    executor_callbacks.on_launch = on_launch;
+    if (pf_executor_create(&executor_options, &executor_callbacks, nullptr, &e, &problem) !=
+            PF_ERROR_INVALID || executor.size != sizeof executor || check.size != sizeof check ||
+        update.size != sizeof update) {
+        return 1;
+    }
     /* without a name: refused, and the problem says so */
     return pf_scheduler_create(&options, &callbacks, nullptr, &s, &problem) == PF_ERROR_INVALID &&
                    task.size == sizeof task && demand.size == sizeof demand
@@ -54,6 +67,25 @@ def against_a_cluster(program, env):
             check("hello.%d is TASK_FINISHED, exit status 0" % i in p.stdout, p)
 
 
+def executor_against_a_cluster(scheduler, executor, env):
+    """Both examples as their user runs them: tasks that share a process, a message, the end."""
+    with Cluster(agents=1) as c:
+        at = [d for d in c.state()["daemons"] if d["kind"] == "master"][0]["native"]
+        command = "LD_LIBRARY_PATH=%s exec %s" % (env["LD_LIBRARY_PATH"], executor)
+        p = subprocess.Popen([scheduler, command, "2"], stdin=subprocess.PIPE, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env=dict(env, PROFFER_MASTER=at,
+                                      PROFFER_KEY_FILE=os.path.join(c.dir, "key")))
+        seen = []
+        while len([x for x in seen if x.endswith("is TASK_RUNNING\n")]) < 2:
+            seen.append(p.stdout.readline())
+            check(seen[-1], seen, "ended early")
+        out, err = p.communicate("hello\nfinish ping.0\nend\n", timeout=60)
+        check(p.returncode == 0, p.returncode, seen, out, err)
+        check("echo says: hello\n" in out, out)
+        check("ping.0 is TASK_FINISHED" in out and "ping.1 is TASK_KILLED" in out, out)
+
+
 def main():
     top = tempfile.mkdtemp(prefix="pf-outside-")
     try:
@@ -64,7 +96,8 @@ def main():
         env = dict(os.environ, PKG_CONFIG_PATH=pc)
         work = os.path.join(top, "work")
         os.mkdir(work)
-        shutil.copy(os.path.join(SOURCE, "framework/examples/hello.c"), work)
+        for name in ("hello", "echo_executor", "pingpong"):
+            shutil.copy(os.path.join(SOURCE, "framework/examples/%s.c" % name), work)
 
         def config(*what):
             return run("pkg-config", *what, "proffer", env=env).split()
@@ -76,6 +109,9 @@ def main():
         libs = [os.path.join(lib, "libproffer.a") if x == "-lproffer" else x
                 for x in config("--libs", "--static")]
         run(CC, *WARNINGS, *FLAGS, "hello.c", "-o", static, *config("--cflags"), *libs, cwd=work)
+        for name in ("echo_executor", "pingpong"):
+            run(CC, *WARNINGS, *FLAGS, name + ".c", "-o", name, *config("--cflags", "--libs"),
+                cwd=work)
         with open(os.path.join(work, "outside.cc"), "w", encoding="ascii") as f:
             f.write(CPP)
         run(os.environ["PF_CXX"], "-Wall", "-Wextra", "-Werror", *FLAGS, "outside.cc", "-o",
@@ -91,12 +127,18 @@ def main():
             assert p.returncode == 1 and "masters" in p.stderr, (p.returncode, p.stderr)
             assert subprocess.run([program, "0"], env=env, capture_output=True, timeout=60,
                                   check=False).returncode == 2
+        p = subprocess.run([os.path.join(work, "echo_executor")], env=env, capture_output=True,
+                           text=True, timeout=60, check=False)
+        assert p.returncode == 1 and "not started by an agent" in p.stderr, p
         for program in (shared, static):
             against_a_cluster(program, env)
+        executor_against_a_cluster(os.path.join(work, "pingpong"),
+                                   os.path.join(work, "echo_executor"), env)
         symbols = run("nm", "-D", "--defined-only", os.path.join(lib, "libproffer.so"))
         shown = {line.split()[-1].split("@")[0] for line in symbols.splitlines()}
         inner = {s for s in shown if not s.startswith(("pf_scheduler_", "pf_task_", "pf_offer_",
-                                                       "pf_demand_", "pf_library_", "PROFFER_"))}
+                                                       "pf_demand_", "pf_library_", "pf_executor_",
+                                                       "PROFFER_"))}
         assert not inner, "the shared library shows %s" % sorted(inner)
         print("libproffer %s: shared, static and C++ build outside" % version)
     finally:

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Custom executors on a real cluster: the examples pingpong (a scheduler) and echo_executor.
+Several tasks in one process, messages both ways, a kill; the agent is killed and the executor
+comes back to the next one; the executor is killed and its tasks end with a reason."""
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+
+from cluster import BIN, TIMEOUT_S, Cluster, check, check_eq, main
+
+EXAMPLES = os.path.join(BIN, "examples")
+
+
+class Pingpong:
+    """The scheduler, its lines read by a thread; commands go to its standard input."""
+
+    def __init__(self, c, tasks):
+        at = [d for d in c.state()["daemons"] if d["kind"] == "master"][0]["native"]
+        self.process = subprocess.Popen(
+            [os.path.join(EXAMPLES, "pingpong"),
+             "exec " + os.path.join(EXAMPLES, "echo_executor"), str(tasks)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            bufsize=1, env=dict(c.env, PROFFER_MASTER=at,
+                                PROFFER_KEY_FILE=os.path.join(c.dir, "key")))
+        self.lines = []
+        self.queue = queue.Queue()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.queue.put(line.rstrip("\n"))
+        self.queue.put(None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def hear(self, *wanted):
+        """Reads until each of these beginnings of lines was seen since the last time."""
+        missing, seen = list(wanted), []
+        end = time.monotonic() + TIMEOUT_S
+        while missing:
+            try:
+                line = self.queue.get(timeout=max(0.01, end - time.monotonic()))
+            except queue.Empty:
+                line = None
+            check(line is not None, "never heard: %s" % missing, "heard:", *self.lines)
+            self.lines.append(line)
+            seen.append(line)
+            for w in missing:
+                if line.startswith(w):
+                    missing.remove(w)
+                    break
+        return seen
+
+    def ask(self, line):
+        """A message until it comes back: each may get lost while the agent is away."""
+        end = time.monotonic() + TIMEOUT_S
+        while True:
+            self.say(line)
+            deadline = time.monotonic() + 1
+            while time.monotonic() < deadline:
+                try:
+                    got = self.queue.get(timeout=0.1)
+                except queue.Empty:
+                    continue
+                check(got is not None, "pingpong ended", *self.lines)
+                self.lines.append(got)
+                if got == "echo says: " + line:
+                    return
+            check(time.monotonic() < end, "no answer to", line, *self.lines)
+
+    def finish(self):
+        """Everything up to its end."""
+        check_eq(self.process.wait(timeout=TIMEOUT_S), 0, *self.lines)
+        while True:
+            line = self.queue.get(timeout=TIMEOUT_S)
+            if line is None:
+                return self.lines
+            self.lines.append(line)
+
+
+def executor_pids(c):
+    """Of echo executors of this cluster (their environment names its directory)."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open("/proc/%s/cmdline" % name, "rb") as f:
+                line = f.read().split(b"\0")[0]
+            with open("/proc/%s/environ" % name, "rb") as f:
+                environ = f.read()
+        except OSError:
+            continue
+        if line.endswith(b"/echo_executor") and c.base.encode() in environ:
+            found.append(int(name))
+    return found
+
+
+def running(n, first=0):
+    return ["ping.%d is TASK_RUNNING" % i for i in range(first, first + n)]
+
+
+def test_tasks_share_an_executor_and_messages_go_both_ways():
+    with Cluster(agents=1) as c, Pingpong(c, 3) as p:
+        p.hear(*running(3))
+        check_eq(len(executor_pids(c)), 1)
+        p.say("hello there")
+        p.hear("echo says: hello there")
+        p.say("kill ping.1")
+        p.hear("ping.1 is TASK_KILLED")
+        p.say("launch extra")
+        p.hear("extra is TASK_RUNNING")
+        check_eq(len(executor_pids(c)), 1, "one more task is no reason for one more executor")
+        p.say("finish ping.0")
+        p.hear("ping.0 is TASK_FINISHED")
+        p.say("end")
+        p.hear("ping.2 is TASK_KILLED", "extra is TASK_KILLED")
+        p.finish()
+
+
+def test_executor_comes_back_after_the_agent_was_killed():
+    with Cluster(agents=1) as c, Pingpong(c, 2) as p:
+        p.hear(*running(2))
+        before = executor_pids(c)
+        c.kill("agent")
+        check_eq(executor_pids(c), before, "the executor did not outlive its agent")
+        p.ask("are you there?")
+        p.say("finish ping.0")
+        p.hear("ping.0 is TASK_FINISHED")
+        p.say("kill ping.1")
+        p.hear("ping.1 is TASK_KILLED")
+        lines = p.finish()
+        ends = [x for x in lines if x.startswith("ping.") and "TASK_RUNNING" not in x]
+        check_eq(len(ends), 2, "each task ends once", *lines)
+
+
+def test_executor_that_dies_while_the_agent_is_away():
+    """What it said before its end is not lost: the agent looks at it when it is back."""
+    with Cluster(agents=1) as c, Pingpong(c, 2) as p:
+        p.hear(*running(2))
+        pid = executor_pids(c)[0]
+        agent = [d for d in c.state()["daemons"] if d["kind"] == "agent"][0]
+        os.kill(agent["pid"], signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+        p.hear("ping.0 is TASK_FAILED", "ping.1 is TASK_FAILED")
+        p.finish()
+
+
+def test_executor_that_is_killed_ends_its_tasks_with_a_reason():
+    with Cluster(agents=1) as c, Pingpong(c, 2) as p:
+        p.hear(*running(2))
+        p.say("finish ping.0")
+        p.hear("ping.0 is TASK_FINISHED")
+        p.say("launch extra")
+        p.hear("extra is TASK_RUNNING")
+        os.kill(executor_pids(c)[0], signal.SIGKILL)
+        seen = p.hear("ping.1 is TASK_FAILED", "extra is TASK_FAILED")
+        lines = seen + p.finish()
+        check(any("is TASK_FAILED: " in x for x in lines), "no words for people", *lines)
+        check("echo ended by signal 9" in lines, *lines)
+
+
+if __name__ == "__main__":
+    main([test_tasks_share_an_executor_and_messages_go_both_ways,
+          test_executor_comes_back_after_the_agent_was_killed,
+          test_executor_that_dies_while_the_agent_is_away,
+          test_executor_that_is_killed_ends_its_tasks_with_a_reason])
