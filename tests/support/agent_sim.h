@@ -80,6 +80,7 @@ struct agent_sim {
     bool crashed;
     int sandbox_error;
     const char *sandbox_stage;
+    int session_error; /* errno of opening the next sessions, 0 = none */
     int32_t answer; /* to checks by TCP and HTTP: a status, -1 = refused, 0 = silence */
 };
 
@@ -104,6 +105,8 @@ void agent_sim_welcome(struct agent_sim *s, uint64_t peer, const char *role,
 #define SIM_OURS    "q6urq6urq6urq6urq6urqw=="
 #define SIM_FOREIGN "AQEBAQEBAQEBAQEBAQEBAQ=="
 void agent_sim_master_down(struct agent_sim *s);
+/* A client goes. */
+void agent_sim_peer_down(struct agent_sim *s, uint64_t peer);
 /* Envelope bodies as JSON, {'AgentLaunch': {...}}, with the incarnation and epoch of the master. */
 void agent_sim_say(struct agent_sim *s, const char *body);
 void agent_sim_say_as(struct agent_sim *s, uint64_t peer, uint64_t request_id, uint64_t epoch,

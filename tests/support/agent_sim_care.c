@@ -139,3 +139,40 @@ void agent_sim_sandbox_gone(struct agent_sim *s, uint8_t n)
     sim_step(s, &(struct pf_agent_event){.type = PF_AGENT_SANDBOX_GONE, .launch = uuid_of(n)});
     agent_sim_run(s);
 }
+
+void sim_act_files(struct agent_sim *s, const struct pf_agent_act_files *act)
+{
+    static const char *const words[] = {"", "read", "list", "write"};
+
+    pf_buf_printf(&s->log, "files %s %llu %llu %s %s offset=%llu mode=%o bytes=%u\n",
+                  words[act->op], (unsigned long long)act->peer,
+                  (unsigned long long)act->request_id, act->sandbox.at, act->path.at,
+                  (unsigned long long)act->offset, act->mode, act->data.len);
+}
+
+void sim_act_session_input(struct agent_sim *s, const struct pf_agent_act_session_input *act)
+{
+    pf_buf_printf(&s->log, "session input %llu request=%llu [%.*s] eof=%d taken=%llu %ux%u\n",
+                  (unsigned long long)act->peer, (unsigned long long)act->request_id,
+                  (int)act->data.len, act->data.at ? (const char *)act->data.at : "", act->eof,
+                  (unsigned long long)act->taken, act->columns, act->rows);
+}
+
+void sim_act_session_end(struct agent_sim *s, const struct pf_agent_act_session_end *act)
+{
+    pf_buf_printf(&s->log, "session end silent=%d status=%d %.*s\n", act->is_silent,
+                  (int)act->wait_status, PF_STR_ARG(act->text));
+}
+
+void sim_act_terminal(struct agent_sim *s, const struct pf_agent_act_terminal *act)
+{
+    pf_buf_printf(&s->log, "terminal %02x %s %ux%u\n", act->launch.b[0], act->sandbox.at,
+                  act->columns, act->rows);
+}
+
+void agent_sim_peer_down(struct agent_sim *s, uint64_t peer)
+{
+    sim_event_push(s, PF_AGENT_PEER_DOWN)->peer = peer;
+    pf_turns_forget_peer(s->turns, peer);
+    agent_sim_run(s);
+}

@@ -32,6 +32,10 @@ void sim_process_exit(struct agent_sim *s, struct sim_process *p, int32_t wait_s
 void sim_act_fetch(struct agent_sim *s, const struct pf_agent_act_fetch *act);
 void sim_act_check(struct agent_sim *s, const struct pf_agent_act_check *act);
 void sim_act_limit(struct agent_sim *s, const struct pf_agent_act_limit *act);
+void sim_act_files(struct agent_sim *s, const struct pf_agent_act_files *act);
+void sim_act_session_input(struct agent_sim *s, const struct pf_agent_act_session_input *act);
+void sim_act_session_end(struct agent_sim *s, const struct pf_agent_act_session_end *act);
+void sim_act_terminal(struct agent_sim *s, const struct pf_agent_act_terminal *act);
 void sim_log_limits(struct agent_sim *s, const struct pf_agent_limits *limits);
 
 #endif

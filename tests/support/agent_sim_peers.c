@@ -199,6 +199,10 @@ void sim_event_deliver(struct agent_sim *s, struct sim_event *in)
         ev.sandbox.launch = in->launch;
         ev.sandbox.error = in->error;
         ev.sandbox.stage = in->stage;
+    } else if (in->type == PF_AGENT_SESSION) {
+        ev.session.session = in->launch;
+        ev.session.error = s->session_error;
+        ev.session.stage = "pipes";
     } else if (in->type == PF_AGENT_PEER_UP) {
         ev.peer_up.hello = msg;
         ev.peer_up.is_master = in->is_master;
@@ -578,6 +582,34 @@ static void log_start(struct agent_sim *s, const struct pf_agent_act_start *act)
     pf_buf_add_byte(&s->log, '\n');
 }
 
+/* The daemon starts it by itself. */
+static void act_session_open(struct agent_sim *s, const struct pf_agent_act_session *act)
+{
+    struct pf_agent_act_start start = {
+        .launch = act->session,
+        .container = act->container,
+        .path = act->args[0],
+        .cwd = act->cwd,
+        .user = act->user,
+        .args = act->args,
+        .n_args = act->n_args,
+        .env = act->env,
+        .n_env = act->n_env,
+        .keeps_stdin = act->keeps_stdin,
+        .is_session = true,
+        .is_terminal = act->rows > 0,
+        .rows = act->rows,
+        .columns = act->columns,
+    };
+
+    log_start(s, &start);
+    if (s->session_error != 0) {
+        sim_event_push(s, PF_AGENT_SESSION)->launch = act->session;
+    } else if (s->launcher_up) {
+        process_start(s, &start);
+    }
+}
+
 static void act_sandbox(struct agent_sim *s, const struct pf_agent_act_sandbox *act)
 {
     struct sim_event *ev = sim_event_push(s, PF_AGENT_SANDBOX);
@@ -642,11 +674,11 @@ static void effect_act(struct agent_sim *s, const struct pf_effect *e)
     case PF_AGENT_ACT_FETCH: sim_act_fetch(s, data); break;
     case PF_AGENT_ACT_CHECK: sim_act_check(s, data); break;
     case PF_AGENT_ACT_LIMIT: sim_act_limit(s, data); break;
-    case PF_AGENT_ACT_FILES:
-    case PF_AGENT_ACT_SESSION_OPEN:
-    case PF_AGENT_ACT_SESSION_INPUT:
-    case PF_AGENT_ACT_SESSION_END:
-    case PF_AGENT_ACT_TERMINAL:
+    case PF_AGENT_ACT_FILES: sim_act_files(s, data); break;
+    case PF_AGENT_ACT_SESSION_OPEN: act_session_open(s, data); break;
+    case PF_AGENT_ACT_SESSION_INPUT: sim_act_session_input(s, data); break;
+    case PF_AGENT_ACT_SESSION_END: sim_act_session_end(s, data); break;
+    case PF_AGENT_ACT_TERMINAL: sim_act_terminal(s, data); break;
     case PF_AGENT_ACT_CLOSE_LAUNCHER:
     case PF_AGENT_ACT_LEFT: break;
     }
