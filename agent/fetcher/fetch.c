@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "agent/fetcher/cache.h"
@@ -253,6 +255,19 @@ static void open_cache(struct fetch *f)
     }
 }
 
+/* -1 with errno. A directory above it may be closed to the user; then we were started in it. */
+static int open_sandbox(const char *path)
+{
+    char here[PATH_MAX];
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 && errno == EACCES && getcwd(here, sizeof here) != NULL &&
+        strcmp(here, path) == 0) {
+        fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    return fd;
+}
+
 int pf_fetch(struct FetchPlan plan, struct pf_buf *shown, struct pf_err *err)
 {
     struct fetch f = {.plan = plan, .sandbox_fd = -1};
@@ -262,7 +277,7 @@ int pf_fetch(struct FetchPlan plan, struct pf_buf *shown, struct pf_err *err)
     if (sandbox.len == 0 || sandbox.at[0] != '/') {
         return pf_err_set(err, PF_EINVAL, "the plan names no sandbox");
     }
-    f.sandbox_fd = open(sandbox.at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    f.sandbox_fd = open_sandbox(sandbox.at);
     if (f.sandbox_fd < 0 || fchdir(f.sandbox_fd) != 0) {
         rc = pf_err_set_sys(err, pf_err_from_errno(errno), errno, "enter the sandbox");
     }

@@ -57,6 +57,12 @@ static const struct pf_cli_option options[] = {
      .arg = "FILE",
      .complete = PF_COMPLETE_FILE,
      .help = "run a copy of this file, made now (at most 256K), with the arguments given"},
+    {.name = "uri",
+     .is_repeated = true,
+     .kind = PF_ARG_TEXT,
+     .arg = "'URI [WORD]...'",
+     .help = "bring this file to the sandbox first, unpacked if it is an archive; words: exec, "
+             "packed, cache, as=PATH"},
     {.name = "user", .kind = PF_ARG_TEXT, .arg = "USER", .help = "run the tasks as this user"},
     {.name = "stdin",
      .letter = 'i',

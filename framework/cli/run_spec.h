@@ -23,6 +23,8 @@ struct pf_run_spec {
     struct pf_ptrs constraints; /* const char *, "ATTR=VALUE" */
     struct pf_ptrs env;         /* const char *, "NAME=value" */
     struct pf_buf script;       /* len 0: none */
+    struct pf_uri *uris;        /* in the command's arena */
+    size_t n_uris;
     const char *const *argv;
     uint32_t argc;
     bool has_stdin, is_detached, is_quiet, is_verbose;
@@ -36,6 +38,8 @@ struct pf_run_spec {
 /* Fills it from the verb's options. 0, or the exit status with the error printed. */
 int pf_run_spec_read(struct pf_cli *cli, struct pf_run_spec *out);
 void pf_run_spec_fini(struct pf_run_spec *s);
+/* The part of it that --uri fills. */
+int pf_run_spec_uris(struct pf_cli *cli, struct pf_run_spec *s);
 
 /* The command line as people would type it, shortened. Appended. */
 void pf_run_spec_command(const struct pf_run_spec *s, struct pf_buf *out);

@@ -103,6 +103,8 @@ void pf_run_spec_task(const struct pf_run_spec *s, const char *run_id, uint32_t 
     out->cwd = s->cwd;
     out->script = has_script ? s->script.data : NULL;
     out->script_bytes = s->script.len;
+    out->uris = s->uris;
+    out->n_uris = s->n_uris;
     out->keeps_stdin = s->has_stdin;
     if (s->has_terminal) {
         env[s->env.len + 2] = pf_arena_printf(arena, "TERM=%s", pf_tty_term()).at;
