@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from cluster import BIN, TIMEOUT_S, Cluster, check, check_eq, main
+from cluster import BIN, TIMEOUT_S, Cluster, check, check_eq, command, main
 
 EXAMPLES = os.path.join(BIN, "examples")
 
@@ -176,8 +176,29 @@ def test_executor_that_is_killed_ends_its_tasks_with_a_reason():
         check("echo ended by signal 9" in lines, *lines)
 
 
+def group(c, *commands):
+    at = [d for d in c.state()["daemons"] if d["kind"] == "master"][0]["native"]
+    return command(os.path.join(EXAMPLES, "group"), *commands,
+                   env=dict(c.env, PROFFER_MASTER=at,
+                            PROFFER_KEY_FILE=os.path.join(c.dir, "key")))
+
+
+def test_group_starts_all_and_one_that_fails_takes_the_others_along():
+    with Cluster(agents=1) as c:
+        r = group(c, "exit 0", "true", "echo hello")
+        check_eq(r.code, 0, r)
+        for i in range(3):
+            check("group.%d is TASK_FINISHED" % i in r.out, r)
+        r = group(c, "sleep 1000", "sleep 0.3; exit 3", "sleep 1000")
+        check_eq(r.code, 1, r)
+        check("group.1 is TASK_FAILED" in r.out, r)
+        for i in (0, 2):
+            check("group.%d is TASK_KILLED" % i in r.out, r)
+
+
 if __name__ == "__main__":
     main([test_tasks_share_an_executor_and_messages_go_both_ways,
           test_executor_comes_back_after_the_agent_was_killed,
           test_executor_that_dies_while_the_agent_is_away,
-          test_executor_that_is_killed_ends_its_tasks_with_a_reason])
+          test_executor_that_is_killed_ends_its_tasks_with_a_reason,
+          test_group_starts_all_and_one_that_fails_takes_the_others_along])

@@ -96,7 +96,7 @@ def main():
         env = dict(os.environ, PKG_CONFIG_PATH=pc)
         work = os.path.join(top, "work")
         os.mkdir(work)
-        for name in ("hello", "echo_executor", "pingpong"):
+        for name in ("hello", "echo_executor", "group", "pingpong"):
             shutil.copy(os.path.join(SOURCE, "framework/examples/%s.c" % name), work)
 
         def config(*what):
@@ -109,7 +109,7 @@ def main():
         libs = [os.path.join(lib, "libproffer.a") if x == "-lproffer" else x
                 for x in config("--libs", "--static")]
         run(CC, *WARNINGS, *FLAGS, "hello.c", "-o", static, *config("--cflags"), *libs, cwd=work)
-        for name in ("echo_executor", "pingpong"):
+        for name in ("echo_executor", "group", "pingpong"):
             run(CC, *WARNINGS, *FLAGS, name + ".c", "-o", name, *config("--cflags", "--libs"),
                 cwd=work)
         with open(os.path.join(work, "outside.cc"), "w", encoding="ascii") as f:

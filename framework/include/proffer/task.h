@@ -82,8 +82,8 @@ struct pf_executor_spec {
     const struct pf_uri *uris;
     size_t n_uris;
     int64_t cpus_milli;       /* its own, on top of those of its tasks, and of the same offers */
-    int64_t mem_bytes;
-    int64_t disk_bytes;
+    int64_t mem_bytes;        /* that of a group at least 10 and 32 MiB, ... */
+    int64_t disk_bytes;       /* ... and some disk, as in Mesos */
     const void *data;         /* it gets to see */
     size_t data_bytes;
     int64_t shutdown_grace_ms; /* between SHUTDOWN and SIGKILL; 0: the agent's default */
