@@ -120,6 +120,8 @@ void agent_sim_launch(struct agent_sim *s, const char *framework_id, const char 
                       const char *command);
 void agent_sim_launch_more(struct agent_sim *s, const char *framework_id, const char *task_id,
                            uint8_t n, const char *command, const char *more);
+void agent_sim_launch_uuid(struct agent_sim *s, const char *framework_id, const char *task_id,
+                           struct pf_uuid launch, const char *command, const char *more);
 
 void agent_sim_launcher_down(struct agent_sim *s);
 void agent_sim_launcher_up(struct agent_sim *s, const char *instance);

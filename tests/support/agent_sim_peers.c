@@ -313,7 +313,7 @@ void agent_sim_answer(struct agent_sim *s, const char *code, const char *body)
     push_envelope(s, PF_AGENT_MESSAGE, s->heard_peer, fields, s->epoch, body);
 }
 
-static void base64_uuid(uint8_t n, char out[25])
+static void base64_uuid(struct pf_uuid uuid, char out[25])
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -321,21 +321,21 @@ static void base64_uuid(uint8_t n, char out[25])
         uint32_t bits = 0;
         for (int k = 0; k < 6; k++) {
             int at = i * 6 + k;
-            bits = bits << 1 | (at < 128 ? (uint32_t)(n >> (7 - at % 8)) & 1u : 0u);
+            bits = bits << 1 | (at < 128 ? (uint32_t)(uuid.b[at / 8] >> (7 - at % 8)) & 1u : 0u);
         }
         out[i] = digits[bits];
     }
     memcpy(out + 22, "==", 3);
 }
 
-void agent_sim_launch_more(struct agent_sim *s, const char *framework_id, const char *task_id,
-                           uint8_t n, const char *command, const char *more)
+void agent_sim_launch_uuid(struct agent_sim *s, const char *framework_id, const char *task_id,
+                           struct pf_uuid launch, const char *command, const char *more)
 {
     char uuid[25];
     size_t size = strlen(command) + strlen(more) + 1000;
     char *body = pf_alloc(size);
 
-    base64_uuid(n, uuid);
+    base64_uuid(launch, uuid);
     (void)snprintf(body, size,
                    "{'AgentLaunch': {'framework_id': '%s', 'framework_info': "
                    "{'user': 'u', 'name': 'f', 'id': {'value': '%s'}, 'capabilities': "
@@ -346,6 +346,12 @@ void agent_sim_launch_more(struct agent_sim *s, const char *framework_id, const 
                    framework_id, framework_id, uuid, task_id, pf_agent_id(s->core), command, more);
     agent_sim_say(s, body);
     pf_free(body);
+}
+
+void agent_sim_launch_more(struct agent_sim *s, const char *framework_id, const char *task_id,
+                           uint8_t n, const char *command, const char *more)
+{
+    agent_sim_launch_uuid(s, framework_id, task_id, uuid_all(n), command, more);
 }
 
 void agent_sim_launch(struct agent_sim *s, const char *framework_id, const char *task_id, uint8_t n,
