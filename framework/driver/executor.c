@@ -124,6 +124,9 @@ static void link_lose(struct pf_executor_driver *d, const struct pf_err *why, st
 {
     if (d->sm.state == EXDRV_SUBSCRIBED) {
         d->stats.disconnects++;
+        if (d->now_ms - d->subscribed_ms >= EXDRV_LASTING_MS) {
+            d->tries.failures = 0; /* else somebody may be subscribing in our place */
+        }
         if (!d->is_shutting && !d->is_stopping) {
             d->lost_ms = d->now_ms + d->recovery_ms;
         }
@@ -187,7 +190,7 @@ static void on_subscribed(struct pf_executor_driver *d, struct pf_msg envelope, 
     told.event =
         Executor_Event_subscribed(Envelope_body_as_Executor_Event(Envelope__root(envelope)));
     d->stats.subscriptions++;
-    d->tries.failures = 0;
+    d->subscribed_ms = d->now_ms;
     d->answer_ms = d->lost_ms = INT64_MAX;
     exdrv_move(d, EXDRV_SUBSCRIBED, "subscribed");
     if (!d->is_stopping) {

@@ -15,6 +15,7 @@
 enum {
     EXDRV_ANSWER_MS = 10000,  /* SUBSCRIBE is answered by then */
     EXDRV_PAUSE_MAX_MS = 400, /* an agent that is back waits for its executors for 2 s */
+    EXDRV_LASTING_MS = 2000,  /* a subscription that held for so long was a good one */
     EXDRV_STOP_MS = 60000,    /* for the last acknowledgements */
     EXDRV_TASKS_MAX = 10000,
     EXDRV_UPDATES_MAX = 10000, /* unacknowledged; those of final states come on top */
@@ -75,6 +76,7 @@ struct pf_executor_driver {
     uint64_t next_request, subscribe_request;
     struct pf_backoff tries;
     int64_t retry_ms, answer_ms; /* INT64_MAX = off */
+    int64_t subscribed_ms;       /* when, last */
     int64_t lost_ms;             /* the agent is away: shut down at this time */
     int64_t end_ms;              /* shutting down or stopping: end at this time */
     bool is_shutting, is_stopping;

@@ -12,18 +12,19 @@ import time
 from cluster import BIN, TIMEOUT_S, Cluster, check, check_eq, command, main
 
 EXAMPLES = os.path.join(BIN, "examples")
+ECHO = os.path.join(EXAMPLES, "echo_executor")
 
 
 class Pingpong:
     """The scheduler, its lines read by a thread; commands go to its standard input."""
 
-    def __init__(self, c, tasks):
+    def __init__(self, c, tasks, executor="exec " + ECHO):
         at = [d for d in c.state()["daemons"] if d["kind"] == "master"][0]["native"]
         self.process = subprocess.Popen(
             [os.path.join(EXAMPLES, "pingpong"),
-             "exec " + os.path.join(EXAMPLES, "echo_executor"), str(tasks)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            bufsize=1, env=dict(c.env, PROFFER_MASTER=at,
+             executor, str(tasks)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            bufsize=0, env=dict(c.env, PROFFER_MASTER=at,
                                 PROFFER_KEY_FILE=os.path.join(c.dir, "key")))
         self.lines = []
         self.queue = queue.Queue()
@@ -32,7 +33,7 @@ class Pingpong:
 
     def read(self):
         for line in self.process.stdout:
-            self.queue.put(line.rstrip("\n"))
+            self.queue.put(line.decode(errors="replace").rstrip("\n"))
         self.queue.put(None)
 
     def __enter__(self):
@@ -46,8 +47,7 @@ class Pingpong:
         self.process.stdout.close()
 
     def say(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        self.process.stdin.write((line + "\n").encode())
 
     def hear(self, *wanted):
         """Reads until each of these beginnings of lines was seen since the last time."""
@@ -110,6 +110,12 @@ def executor_pids(c):
         if line.endswith(b"/echo_executor") and c.base.encode() in environ:
             found.append(int(name))
     return found
+
+
+def wait_for_no_executor(c):
+    end = time.monotonic() + TIMEOUT_S
+    while executor_pids(c):
+        check(time.monotonic() < end, "executors that nobody ends", executor_pids(c))
 
 
 def running(n, first=0):
@@ -176,6 +182,58 @@ def test_executor_that_is_killed_ends_its_tasks_with_a_reason():
         check("echo ended by signal 9" in lines, *lines)
 
 
+# Speaks no protocol at all, to the agent's native port.
+GARBAGE = """python3 -c '
+import os, socket
+host, port = os.environ["PROFFER_AGENT"].rsplit(":", 1)
+for i in range(20):
+    s = socket.create_connection((host, int(port)))
+    s.sendall(os.urandom(5000))
+    s.close()
+os._exit(3)'"""
+
+
+def test_executors_that_are_no_good_end_their_tasks_and_nothing_else():
+    bad = {"exit 3": "echo ended with 3",
+           "kill -SEGV $$": "echo ended by signal 11",
+           "/no/such/program": "echo ended with 127",
+           GARBAGE: "echo ended with 3",
+           "PROFFER_EXECUTOR_TOKEN=wrong exec " + ECHO: "echo ended with 1",
+           "PROFFER_EXECUTOR_ID=other exec " + ECHO: "echo ended with 1",
+           "unset PROFFER_EXECUTOR_TOKEN MESOS_EXECUTOR_AUTHENTICATION_TOKEN; exec " + ECHO:
+               "echo ended with 1"}
+    with Cluster(agents=1) as c:
+        for executor, end in bad.items():
+            with Pingpong(c, 2, executor) as p:
+                seen = p.hear("ping.0 is TASK_FAILED: ", "ping.1 is TASK_FAILED: ")
+                lines = seen + p.finish()
+                check(end in lines, executor, *lines)
+        wait_for_no_executor(c)
+        with Pingpong(c, 1) as p:  # the agent is well
+            p.hear(*running(1))
+            p.say("end")
+            p.hear("ping.0 is TASK_KILLED")
+            p.finish()
+
+
+def test_executor_that_subscribes_twice_ends_each_task_once():
+    """The later one counts, and it does not have what the former was told to run."""
+    with Cluster(agents=1) as c:
+        with Pingpong(c, 3, "%s & exec %s" % (ECHO, ECHO)) as p:
+            while not any(" is TASK_" in x for x in p.lines):
+                p.hear("ping.")
+            try:
+                p.say("end")
+            except BrokenPipeError:
+                pass  # all tasks were over before
+            lines = p.finish()
+        for i in range(3):
+            ends = [x for x in lines if x.startswith("ping.%d is TASK_" % i)
+                    and "TASK_RUNNING" not in x]
+            check_eq(len(ends), 1, *lines)
+        wait_for_no_executor(c)
+
+
 def group(c, *commands):
     at = [d for d in c.state()["daemons"] if d["kind"] == "master"][0]["native"]
     return command(os.path.join(EXAMPLES, "group"), *commands,
@@ -201,4 +259,6 @@ if __name__ == "__main__":
           test_executor_comes_back_after_the_agent_was_killed,
           test_executor_that_dies_while_the_agent_is_away,
           test_executor_that_is_killed_ends_its_tasks_with_a_reason,
+          test_executors_that_are_no_good_end_their_tasks_and_nothing_else,
+          test_executor_that_subscribes_twice_ends_each_task_once,
           test_group_starts_all_and_one_that_fails_takes_the_others_along])

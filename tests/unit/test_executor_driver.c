@@ -186,8 +186,6 @@ static void expect(struct fixture *f, const char *expected)
     assert_string_equal(pf_buf_cstr(&f->got), expected);
 }
 
-/* --- what happens to it ----------------------------------------------------------------------- */
-
 static void step(struct fixture *f, struct pf_executor_event ev)
 {
     ev.now_ms = f->now_ms;
@@ -286,8 +284,6 @@ static void reconnect(struct fixture *f, uint64_t peer)
 #define SUBSCRIBE_AGAIN(tasks, updates)                                                            \
     "send 8 #2 {" IDS ",\"type\":\"SUBSCRIBE\",\"subscribe\":{\"unacknowledged_tasks\":[" tasks    \
     "],\"unacknowledged_updates\":[" updates "],\"token\":\"secret\"}}\n"
-
-/* --- tests ------------------------------------------------------------------------------------ */
 
 static void test_executor_subscribes_with_its_token(void **state)
 {
@@ -555,6 +551,22 @@ static void test_executor_drops_an_agent_that_does_not_answer(void **state)
     expect(f, "connect 127.0.0.1:5051\n");
 }
 
+/* Two processes that are the same executor put each other out: they do not hurry. */
+static void test_executor_waits_longer_when_it_is_put_out_at_once(void **state)
+{
+    struct fixture *f = *state;
+
+    given_subscribed(f);
+    for (uint64_t peer = 8; peer < 16; peer++) {
+        down(f);
+        assert_true(peer < 12 || pf_executor_driver_deadline(f->d) >= f->now_ms + 200);
+        pass(f, 400);
+        up(f, peer);
+        event(f, SUBSCRIBED);
+    }
+    collect(f);
+}
+
 static void test_executor_says_what_may_be_said(void **state)
 {
     static const uint8_t zeros[PF_STATUS_MAX_BYTES] = {0};
@@ -676,6 +688,7 @@ int main(void)
         TEST(test_executor_refused_is_an_error_and_busy_is_not),
         TEST(test_executor_error_event_ends_it),
         TEST(test_executor_drops_an_agent_that_does_not_answer),
+        TEST(test_executor_waits_longer_when_it_is_put_out_at_once),
         TEST(test_executor_says_what_may_be_said),
         TEST(test_executor_sends_more_updates_than_a_frame_holds),
         TEST(test_executor_refuses_tasks_and_updates_over_its_limits),
