@@ -30,7 +30,7 @@ enum pf_agent_act {
     PF_AGENT_ACT_SESSION_END,   /* struct pf_agent_act_session_end: drain, then tell */
     PF_AGENT_ACT_TERMINAL,      /* struct pf_agent_act_terminal */
     PF_AGENT_ACT_CLOSE_LAUNCHER, /* NULL: nothing is left to run, let it end (leave, cleanup) */
-    PF_AGENT_ACT_LEFT,        /* NULL: unregistered for good: remove the identity and end */
+    PF_AGENT_ACT_LEFT,        /* bool *: end; true: unregistered for good, remove the identity */
 };
 
 /* What a container may use. Kernel units; 0 = no limit. */

@@ -67,6 +67,7 @@ struct pf_agent *pf_agent_create(const struct pf_agent_options *options)
     a->sessions_at = AGENT_NEVER;
     a->register_at = AGENT_NEVER;
     a->gc_at = AGENT_NEVER;
+    a->orders.until = AGENT_NEVER;
     pf_sm_init(&a->link, &ag_link_table, LINK_STANDBY, a->id, "created", &a->opt.tracer);
     return a;
 }
@@ -123,6 +124,7 @@ void pf_agent_destroy(struct pf_agent *a)
     pf_heap_fini(&a->timers);
     pf_res_fini(&a->total);
     pf_res_fini(&a->free);
+    ag_orders_fini(a);
     pf_free(a->launcher);
     pf_free(a->refusal);
     pf_free(a->problem);
@@ -229,6 +231,9 @@ static void task_fires(struct pf_agent *a, struct task *t)
     } else {
         kill_fires(a, &t->run);
     }
+    if (ag_launcher_is_ready(a) && t->cut_at <= a->now_ms) {
+        ag_partition_fires(a, t);
+    }
     if (ag_is_registered(a) && t->resend_at <= a->now_ms) {
         a->n_resent++;
         ag_update_send_head(a, t);
@@ -290,6 +295,9 @@ void pf_agent_step(struct pf_agent *a, const struct pf_agent_event *ev, struct p
     a->now_ms = ev->now_ms;
     a->wall_ms = ev->wall_ms;
     run_event(a, ev);
+    if (a->booted) {
+        ag_orders_advance(a);
+    }
     a->turn = NULL;
 }
 
@@ -300,12 +308,18 @@ int64_t pf_agent_deadline(const struct pf_agent *a)
 
     link_at = a->sessions_at < link_at ? a->sessions_at : link_at;
     link_at = a->gc_at < link_at ? a->gc_at : link_at;
+    link_at = ag_orders_next(a) < link_at ? ag_orders_next(a) : link_at;
     return first && first->key < link_at ? first->key : link_at;
 }
 
 const char *pf_agent_id(const struct pf_agent *a)
 {
     return a->booted ? a->id : "";
+}
+
+const char *pf_agent_misfit(const struct pf_agent *a)
+{
+    return a->orders.misfit;
 }
 
 const char *pf_agent_problem(const struct pf_agent *a)

@@ -57,7 +57,12 @@ struct pf_agent_options {
     bool authenticates_executors; /* HTTP calls of executors need their token; native ones always */
     int64_t executor_shutdown_ms; /* SHUTDOWN to SIGKILL, where the executor says none (5 s) */
     bool cleans_up;           /* --recover=cleanup: what a former start left is ended */
-    bool allows_more;         /* --reconfiguration=additive: may come back with more resources */
+    /* What may change of hostname, resources and attributes from one start to the next. */
+    enum pf_agent_reconfiguration {
+        PF_AGENT_MAY_CHANGE = 0, /* all; where tasks hold more than there is, launches wait */
+        PF_AGENT_MAY_GROW,       /* resources and attributes may be added */
+        PF_AGENT_MAY_NOT_CHANGE,
+    } reconfiguration;
     int64_t resend_ms;        /* first resend of an update (10 s), doubling to 10 min */
     struct pf_sm_tracer tracer;
 };
@@ -138,6 +143,9 @@ int64_t pf_agent_deadline(const struct pf_agent *a); /* INT64_MAX = none */
 void pf_agent_check(const struct pf_agent *a);
 /* Uuid text of this agent, "" before BOOT. Borrowed. */
 const char *pf_agent_id(const struct pf_agent *a);
+/* After BOOT: why it may not start as it was told to (its resources or attributes changed against
+ * the policy), NULL = it may. Nothing of its turn is to be stored then. */
+const char *pf_agent_misfit(const struct pf_agent *a);
 /* What keeps it from registering until a person does something, NULL = nothing: every master that
  * it is linked to serves another registry. Borrowed until the next step. */
 const char *pf_agent_problem(const struct pf_agent *a);

@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 #include "agent/core/agent.h"
 #include "common/base/heap.h"
+#include "common/base/limits.h"
 #include "common/base/map.h"
 #include "common/base/rng.h"
 #include "schemas/launcher.h"
@@ -24,7 +25,8 @@ enum {
 };
 #define AGENT_GC_DELAY_MS   (INT64_C(7) * 24 * 3600 * 1000) /* when no option says */
 #define AGENT_NEVER         INT64_MAX
-#define AGENT_GRACE_MS      3000 /* between SIGTERM and SIGKILL when nobody says */
+#define AGENT_GRACE_MS      PF_KILL_GRACE_MS
+#define AGENT_LAST_WORDS_MS 30000 /* an agent that leaves waits so long for acknowledgements */
 #define AGENT_GRACE_MAX_MS  (INT64_C(30) * 24 * 3600 * 1000)
 #define AGENT_RESEND_MAX_MS 600000
 #define AGENT_REKILL_MS     5000         /* SIGKILL again when the end does not come */
@@ -46,6 +48,11 @@ enum kill_reason {
     KILL_NOT_SUBSCRIBED = 4,   /* an executor that never did */
     KILL_NOT_RESUBSCRIBED = 5, /* or not again */
     KILL_GROUP = 6,            /* another task of its group has failed */
+    KILL_DRAINING = 7,
+    KILL_LEAVING = 8,
+    KILL_CLEANUP = 9,
+    KILL_STOPPED = 10, /* the agent was cut off, and its partition policy says so */
+    KILL_REPLACED = 11,
     KILL_HEALTH = 16,          /* its health check has failed too often */
 };
 
@@ -163,6 +170,7 @@ struct task {
     int64_t completion_ms; /* allowed run time, AGENT_NEVER = any */
     int64_t grace_ms;
     int64_t complete_at, resend_at; /* monotonic, AGENT_NEVER = none */
+    int64_t cut_at; /* its partition policy ends it then, AGENT_NEVER = not */
     int64_t resend_ms;              /* current back-off */
     struct checks *checks;          /* NULL = has none */
     struct states *states;          /* told so far, NULL = none */
@@ -182,6 +190,22 @@ struct master_link {
     struct pf_uuid incarnation;
     uint64_t epoch;
     char *instance;
+};
+
+/* What the agent as a whole is to do, and what is known of the time without a leader; leave.c,
+ * partition.c. In the identity's row but for the second line. */
+struct orders {
+    bool is_leaving, is_gone, has_grace;
+    bool cleans, is_done;
+    int64_t grace_ms;   /* leaving: the most that a task gets */
+    uint64_t request;   /* of AgentUnregister, 0 = not asked */
+    int64_t until;      /* monotonic: for acknowledgements, AGENT_NEVER = not yet */
+    int64_t cut_off_ms; /* wall, 0 = a leader knows us */
+    bool is_cut_stored;
+    int64_t unreachable_ms; /* after that the master calls us so */
+    uint8_t *info;          /* AgentInfo of the former start */
+    uint32_t info_len;
+    char *misfit; /* why this start may not be, NULL = it may */
 };
 
 TAILQ_HEAD(session_list, session);
@@ -243,6 +267,7 @@ struct pf_agent {
     struct pf_uuid foreign; /* last other incarnation while no master of ours is linked */
     char *problem;          /* for people, NULL = none */
     struct pf_map clients;
+    struct orders orders;
     struct session_list sessions;
     uint32_t n_sessions;
     int64_t sessions_at; /* the nearest of their deadlines, AGENT_NEVER = none */

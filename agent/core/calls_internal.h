@@ -17,6 +17,8 @@ PF_MUST_USE int ag_resources_of_executor(struct ExecutorInfo info, struct pf_res
                                          struct pf_err *err);
 PF_MUST_USE int ag_resources_of_summary(struct Task task, struct pf_resources *out,
                                         struct pf_err *err);
+PF_MUST_USE int ag_resources_of_agent(struct AgentInfo info, struct pf_resources *out,
+                                      struct pf_err *err);
 struct pf_refs ag_put_resources(struct pf_fb_builder *b, struct pf_arena *arena,
                                 const struct pf_resources *r);
 struct pf_refs ag_put_attributes(struct pf_fb_builder *b, struct pf_arena *arena, const char *text);
@@ -193,9 +195,35 @@ void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, i
                   int signal);
 bool ag_run_record_kill(struct pf_agent *a, struct run *r, enum kill_reason reason,
                         int64_t grace_ms, int signal);
+bool ag_kill_is_wish(enum kill_reason reason); /* whatever comes of the process, it was killed */
 bool ag_kill_is_told(enum kill_reason reason); /* by TASK_KILLING */
 bool ag_run_may_run(const struct run *r);      /* its process may have been started */
 void ag_run_kill_advance(struct pf_agent *a, struct run *r);
+
+
+/* leave.c: the agent leaves, is gone, or cleans up */
+void ag_orders_restore(struct pf_agent *a, struct Row_AgentIdentity row);
+void ag_orders_forget(struct pf_agent *a); /* they were another agent's */
+void ag_orders_fini(struct pf_agent *a);
+void ag_orders_put(struct pf_agent *a, struct pf_fb_builder *b,
+                   struct Row_AgentIdentity__args *args);
+void ag_orders_boot(struct pf_agent *a);
+bool ag_orders_are_last(const struct pf_agent *a); /* no more launches */
+void ag_on_leave(struct pf_agent *a, struct AgentLeave x);
+void ag_orders_advance(struct pf_agent *a); /* at the end of each step */
+/* False: it answers something else. */
+bool ag_on_unregister_answer(struct pf_agent *a, struct Envelope env);
+int64_t ag_orders_next(const struct pf_agent *a);
+
+/* reconfigure.c: NULL = this start fits the former one; else why not, in the turn's memory */
+const char *ag_reconfigure_problem(struct pf_agent *a);
+
+/* partition.c: what the agent does while no leader knows it */
+void ag_partition_begin(struct pf_agent *a);
+void ag_partition_over(struct pf_agent *a, int64_t unreachable_ms);
+void ag_partition_boot(struct pf_agent *a);
+void ag_partition_fires(struct pf_agent *a, struct task *t);
+struct pf_str ag_partition_text(struct pf_agent *a, const struct task *t);
 
 /* updates.c */
 void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state,
@@ -221,6 +249,8 @@ void ag_on_master_up(struct pf_agent *a, const struct pf_agent_event *ev);
 bool ag_on_link_down(struct pf_agent *a, uint64_t peer);
 bool ag_on_link_message(struct pf_agent *a, struct Envelope env, uint64_t peer);
 const char *ag_link_leader(const struct pf_agent *a);
+/* No leader is to be obeyed any more. */
+void ag_link_leave(struct pf_agent *a, const char *why);
 /* NULL: done; else why not. */
 const char *ag_adopt(struct pf_agent *a, struct pf_uuid incarnation);
 
@@ -231,6 +261,7 @@ struct pf_ref ag_put_agent_info(struct pf_agent *a, struct pf_fb_builder *b);
 /* To a leader below the epoch that we obey. */
 void ag_register_tell_epoch(struct pf_agent *a, uint64_t peer);
 void ag_register_stop(struct pf_agent *a, const char *why);
+struct pf_ref ag_put_agent_info(struct pf_agent *a, struct pf_fb_builder *b);
 void ag_on_register_answer(struct pf_agent *a, struct Envelope env);
 void ag_link_deadline(struct pf_agent *a);
 int64_t ag_link_next(const struct pf_agent *a);

@@ -15,7 +15,7 @@ void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, con
     ag_run_move(a, &t->run, RunState_ENDED, why);
     t->final_state = (int8_t)e->state;
     t->run.finished_ms = e->at_wall_ms > 0 ? e->at_wall_ms : a->wall_ms;
-    t->run.kill_at = t->complete_at = AGENT_NEVER;
+    t->run.kill_at = t->complete_at = t->cut_at = AGENT_NEVER;
     ag_checks_stop(a, t);
     ag_run_drop_info(&t->run);
     ag_task_uncount(a, t);
@@ -50,6 +50,28 @@ static void explain_kill(struct pf_agent *a, struct run *r, struct ending *e)
     case KILL_GROUP:
     case KILL_HEALTH:
     case KILL_TEARDOWN: e->state = TaskState_TASK_KILLED; break;
+    case KILL_LEAVING:
+        e->state = TaskState_TASK_KILLED;
+        e->text =
+            pf_arena_printf(arena, "The agent leaves the cluster (%.*s)", PF_STR_ARG(e->text));
+        break;
+    case KILL_DRAINING:
+        e->state = TaskState_TASK_KILLED;
+        e->text = pf_arena_printf(arena, "The agent is drained (%.*s)", PF_STR_ARG(e->text));
+        e->has_reason = true;
+        e->reason = TaskStatus_Reason_REASON_AGENT_DRAINING;
+        break;
+    case KILL_CLEANUP:
+        e->state = TaskState_TASK_KILLED;
+        e->text = PF_STR("The agent was started with --recover=cleanup");
+        break;
+    case KILL_STOPPED:
+    case KILL_REPLACED:
+        e->state = TaskState_TASK_KILLED;
+        if (t) {
+            e->text = ag_partition_text(a, t);
+        }
+        break;
     case KILL_COMPLETION:
         e->state = TaskState_TASK_FAILED;
         e->has_reason = true;
@@ -166,6 +188,9 @@ void ag_run_end_killed_early(struct pf_agent *a, struct run *r)
         .text = PF_STR("Killed before it was started"),
     };
 
+    if (r->kill_reason == KILL_DRAINING) {
+        e.reason = TaskStatus_Reason_REASON_AGENT_DRAINING;
+    }
     explain_text(a, r, &e);
     ag_run_end(a, r, &e, "killed");
 }

@@ -338,8 +338,11 @@ static void end_tasks(struct pf_agent *a, struct executor *x, const struct endin
 
     while ((t = TAILQ_FIRST(&x->tasks)) != NULL) {
         struct ending of = ending_of_tasks(a, x, e);
-        if (t->run.kill_reason == KILL_REQUEST) {
+        if (ag_kill_is_wish((enum kill_reason)t->run.kill_reason)) {
             of.state = TaskState_TASK_KILLED;
+        }
+        if (t->run.kill_reason == KILL_DRAINING) {
+            of.reason = TaskStatus_Reason_REASON_AGENT_DRAINING;
         }
         ag_task_end(a, t, &of, "executor ended");
     }

@@ -55,10 +55,31 @@ bool ag_run_record_kill(struct pf_agent *a, struct run *r, enum kill_reason reas
     return is_sooner || reason == KILL_TEARDOWN;
 }
 
+/* Whatever comes of its process, it was killed. */
+bool ag_kill_is_wish(enum kill_reason reason)
+{
+    switch (reason) {
+    case KILL_REQUEST:
+    case KILL_TEARDOWN:
+    case KILL_HEALTH:
+    case KILL_DRAINING:
+    case KILL_LEAVING:
+    case KILL_CLEANUP:
+    case KILL_STOPPED:
+    case KILL_REPLACED: return true;
+    case KILL_NONE:
+    case KILL_COMPLETION:
+    case KILL_NOT_SUBSCRIBED:
+    case KILL_NOT_RESUBSCRIBED:
+    case KILL_GROUP: break;
+    }
+    return false;
+}
+
 /* As TASK_KILLING, to frameworks that want to hear it. */
 bool ag_kill_is_told(enum kill_reason reason)
 {
-    return reason == KILL_REQUEST || reason == KILL_HEALTH;
+    return ag_kill_is_wish(reason) && reason != KILL_TEARDOWN && reason != KILL_CLEANUP;
 }
 
 bool ag_run_may_run(const struct run *r)
@@ -116,7 +137,9 @@ void ag_task_kill(struct pf_agent *a, struct task *t, enum kill_reason reason, i
     case RunState_RUNNING:
         ag_run_move(a, &t->run, RunState_KILLING, "kill");
         if (is_first && ag_kill_is_told(reason) && t->run.fw->wants_killing) {
-            ag_update_add(a, t, TaskState_TASK_KILLING, NULL);
+            struct ending why = {.has_reason = reason == KILL_DRAINING,
+                                 .reason = TaskStatus_Reason_REASON_AGENT_DRAINING};
+            ag_update_add(a, t, TaskState_TASK_KILLING, &why);
         } else {
             ag_row_put_task(a, t);
         }
@@ -168,13 +191,18 @@ void ag_on_kill(struct pf_agent *a, struct AgentKill kill)
         ag_update_send_head(a, t); /* the answer is on its way */
         return;
     }
+    bool drains = AgentKill__has_reason(kill) &&
+                  AgentKill_reason(kill) == TaskStatus_Reason_REASON_AGENT_DRAINING;
     int64_t grace_ms = AgentKill__has_grace_ms(kill) ? AgentKill_grace_ms(kill) : t->grace_ms;
 
+    if (drains && grace_ms > t->grace_ms) {
+        grace_ms = t->grace_ms; /* a drain only shortens it */
+    }
     if (grace_ms < 0 || signal == AGENT_SIGKILL) {
         grace_ms = 0;
     }
-    ag_task_kill(a, t, KILL_REQUEST, grace_ms < AGENT_GRACE_MAX_MS ? grace_ms : AGENT_GRACE_MAX_MS,
-                 signal);
+    ag_task_kill(a, t, drains ? KILL_DRAINING : KILL_REQUEST,
+                 grace_ms < AGENT_GRACE_MAX_MS ? grace_ms : AGENT_GRACE_MAX_MS, signal);
 }
 
 static void teardown_tasks(struct pf_agent *a, const struct framework *fw)

@@ -27,7 +27,7 @@ const char *ag_link_leader(const struct pf_agent *a)
     return "";
 }
 
-static void leave_leader(struct pf_agent *a, const char *why)
+void ag_link_leave(struct pf_agent *a, const char *why)
 {
     if (a->leader == 0) {
         return;
@@ -43,6 +43,11 @@ static void set_problem(struct pf_agent *a)
     bool is_served = pf_uuid_is_nil(a->incarnation);
 
     PF_FREE(a->problem);
+    if (a->orders.is_gone) {
+        a->problem = pf_strdup("an operator marked this agent gone: it ended its tasks and stays "
+                               "out; to use the machine again, start it with a new --work-dir");
+        return;
+    }
     for (uint32_t i = 0; i < a->n_links; i++) {
         const struct master_link *l = &a->links[i];
         if (pf_uuid_eq(l->incarnation, a->incarnation)) {
@@ -100,6 +105,9 @@ static void choose_leader(struct pf_agent *a, bool changed)
 {
     const struct master_link *best = NULL;
 
+    if (a->orders.is_gone || a->orders.is_done) {
+        return;
+    }
     for (uint32_t i = 0; i < a->n_links; i++) {
         const struct master_link *l = &a->links[i];
         if (may_obey(a, l) && (!best || l->epoch > best->epoch)) {
@@ -114,7 +122,7 @@ static void choose_leader(struct pf_agent *a, bool changed)
         a->incarnation = best->incarnation;
         ag_row_put_identity(a);
     }
-    leave_leader(a, "new leader");
+    ag_link_leave(a, "new leader");
     a->leader = best->peer;
     ag_register(a, "leader");
 }
@@ -134,7 +142,7 @@ static void link_learn(struct pf_agent *a, struct master_link *l, struct Welcome
     set_problem(a);
     if (!l->leads || !may_obey(a, l)) {
         if (l->peer == a->leader) {
-            leave_leader(a, "it leads no more");
+            ag_link_leave(a, "it leads no more");
         }
         if (l->leads) {
             refuse_leader(a, l);
@@ -150,7 +158,7 @@ const char *ag_adopt(struct pf_agent *a, struct pf_uuid incarnation)
     if (pf_uuid_eq(incarnation, a->incarnation)) {
         return "the agent belongs to that registry already";
     }
-    leave_leader(a, "adopted by another registry");
+    ag_link_leave(a, "adopted by another registry");
     a->incarnation = incarnation;
     a->epoch = 0;
     a->foreign = (struct pf_uuid){{0}};
@@ -187,7 +195,7 @@ bool ag_on_link_down(struct pf_agent *a, uint64_t peer)
     *l = a->links[--a->n_links];
     set_problem(a);
     if (a->leader == peer) {
-        leave_leader(a, "link down");
+        ag_link_leave(a, "link down");
     }
     choose_leader(a, false);
     return true;
@@ -282,6 +290,9 @@ bool ag_on_link_message(struct pf_agent *a, struct Envelope env, uint64_t peer)
         refuse_command(a, peer, env, ReplyCode_CONFLICT, PF_STR("The agent obeys another master"));
     } else if (is_answer) {
         ag_on_register_answer(a, env);
+    } else if (type == Body_AgentLeave && is_of_leader(a, env)) {
+        ag_on_leave(a, Envelope_body_as_AgentLeave(env)); /* said to who registers, too */
+        set_problem(a);
     } else if (!ag_is_registered(a) || !is_of_leader(a, env)) {
         refuse_command(a, peer, env, ReplyCode_CONFLICT,
                        PF_STR("The agent is not registered in this epoch"));

@@ -24,6 +24,7 @@ static void restore_identity(struct pf_agent *a, struct Row_AgentIdentity row)
         pf_strndup(Row_AgentIdentity_boot_id(row).at, Row_AgentIdentity_boot_id(row).len);
     (void)ag_uuid_of(Row_AgentIdentity_incarnation(row), &a->incarnation);
     a->epoch = Row_AgentIdentity_epoch(row);
+    ag_orders_restore(a, row);
 }
 
 static void restore_framework(struct pf_agent *a, struct pf_bytes key,
@@ -245,6 +246,7 @@ static void forget_all(struct pf_agent *a)
         }
         ag_framework_free(a, fw);
     }
+    ag_orders_forget(a);
     a->id[0] = '\0';
     a->incarnation = (struct pf_uuid){{0}};
     a->epoch = 0;
@@ -421,4 +423,5 @@ void ag_on_boot(struct pf_agent *a)
         }
         ag_framework_free(a, fw);
     }
+    ag_orders_boot(a);
 }

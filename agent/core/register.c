@@ -49,6 +49,7 @@ static void send_register(struct pf_agent *a)
                                   .runs_as_root = a->opt.runs_as_root,
                                   .instance = pf_str(a->opt.instance),
                                   .sequence = a->sequence,
+                                  .is_leaving = ag_orders_are_last(a),
                               });
 
     a->register_sequence = a->sequence;
@@ -168,6 +169,9 @@ void ag_register(struct pf_agent *a, const char *why)
 
 void ag_register_stop(struct pf_agent *a, const char *why)
 {
+    if (ag_is_registered(a)) {
+        ag_partition_begin(a);
+    }
     stop_batches(a);
     a->register_at = AGENT_NEVER;
     link_move(a, LINK_STANDBY, why);
@@ -183,7 +187,7 @@ static void tasks_wanted(struct pf_agent *a)
     a->register_at = a->now_ms + AGENT_REGISTER_MS;
 }
 
-static void registered(struct pf_agent *a)
+static void registered(struct pf_agent *a, struct AgentRegistered x)
 {
     struct task *t = NULL;
 
@@ -193,6 +197,7 @@ static void registered(struct pf_agent *a)
     }
     link_move(a, LINK_REGISTERED, "accepted");
     a->register_at = AGENT_NEVER;
+    ag_partition_over(a, AgentRegistered_unreachable_ms(x));
     ag_told_until(a, a->register_sequence);
     ag_executors_tell_ends(a);
     TAILQ_FOREACH(t, &a->live, link)
@@ -218,13 +223,16 @@ static void register_refused(struct pf_agent *a, struct Envelope env)
 
 void ag_on_register_answer(struct pf_agent *a, struct Envelope env)
 {
+    if (ag_on_unregister_answer(a, env)) {
+        return;
+    }
     if (a->link.state != LINK_REGISTERING || Envelope_request_id(env) != a->register_request) {
         return; /* to an earlier question */
     }
     if (Envelope_code(env) != ReplyCode_OK && Envelope_code(env) != ReplyCode_ACCEPTED) {
         register_refused(a, env);
     } else if (Envelope_body_type(env) == Body_AgentRegistered) {
-        registered(a);
+        registered(a, Envelope_body_as_AgentRegistered(env));
     } else if (Envelope_body_type(env) == Body_AgentTasksWanted) {
         tasks_wanted(a);
     }

@@ -49,16 +49,18 @@ void ag_row_put_identity(struct pf_agent *a)
 {
     struct pf_fb_builder *b = pf_turn_builder(a->turn);
     bool adopted = !pf_uuid_is_nil(a->incarnation);
-    struct pf_ref root = Row_AgentIdentity__put(
-        b, &(struct Row_AgentIdentity__args){
-               .agent_id = pf_str(a->id),
-               .machine_id = pf_str(a->opt.machine_id),
-               .boot_id = pf_str(a->opt.boot_id),
-               .incarnation = {adopted ? a->incarnation.b : NULL,
-                               adopted ? (uint32_t)sizeof a->incarnation.b : 0},
-               .epoch = a->epoch,
-               .format = AGENT_FORMAT,
-           });
+    struct Row_AgentIdentity__args args = {
+        .agent_id = pf_str(a->id),
+        .machine_id = pf_str(a->opt.machine_id),
+        .boot_id = pf_str(a->opt.boot_id),
+        .incarnation = {adopted ? a->incarnation.b : NULL,
+                        adopted ? (uint32_t)sizeof a->incarnation.b : 0},
+        .epoch = a->epoch,
+        .format = AGENT_FORMAT,
+    };
+
+    ag_orders_put(a, b, &args);
+    struct pf_ref root = Row_AgentIdentity__put(b, &args);
 
     pf_turn_put(a->turn, AgentTable_META,
                 (struct pf_bytes){(const uint8_t *)identity_key, sizeof identity_key - 1},

@@ -23,7 +23,7 @@ struct task *ag_task_create(struct pf_agent *a, struct pf_uuid launch)
     t->healthy = -1;
     t->completion_ms = AGENT_NEVER;
     t->grace_ms = AGENT_GRACE_MS;
-    t->complete_at = t->resend_at = AGENT_NEVER;
+    t->complete_at = t->resend_at = t->cut_at = AGENT_NEVER;
     t->resend_ms = a->opt.resend_ms;
     TAILQ_INIT(&t->updates);
     TAILQ_INSERT_TAIL(&a->live, t, link);
@@ -181,7 +181,7 @@ int64_t ag_task_next(const struct pf_agent *a, const struct task *t)
     int64_t at = AGENT_NEVER;
 
     if (ag_launcher_is_ready(a)) {
-        at = least(t->complete_at, ag_checks_next(t));
+        at = least(t->cut_at, least(t->complete_at, ag_checks_next(t)));
     }
     return ag_is_registered(a) ? least(at, t->resend_at) : at;
 }

@@ -247,6 +247,10 @@ const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTa
     if (r) {
         return r;
     }
+    if (ag_orders_are_last(a)) {
+        return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_AGENT_UNKNOWN,
+                      PF_STR("The agent leaves the cluster"));
+    }
     if (a->n_live >= PF_AGENT_TASKS_MAX) {
         return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_RESOURCES_UNKNOWN,
                       PF_STR("The agent holds as many tasks as it can"));

@@ -74,6 +74,19 @@ int ag_resources_of_summary(struct Task task, struct pf_resources *out, struct p
     return rc;
 }
 
+int ag_resources_of_agent(struct AgentInfo info, struct pf_resources *out, struct pf_err *err)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < AgentInfo_resources__len(info); i++) {
+        rc = add_resource(AgentInfo_resources__at(info, i), out, err);
+    }
+    if (rc < 0) {
+        pf_res_clear(out);
+    }
+    return rc;
+}
+
 static struct pf_ref put_scalar(struct pf_fb_builder *b, struct pf_str name, int64_t milli)
 {
     struct pf_ref scalar = Value_Scalar__put(

@@ -276,7 +276,7 @@ static int make_core(struct agentd *d, struct pf_err *err)
         .executor_shutdown_ms = d->o->executor_shutdown_ms,
         .authenticates_executors = d->o->authenticates_executors,
         .cleans_up = d->o->cleans_up,
-        .allows_more = d->o->allows_more,
+        .reconfiguration = (enum pf_agent_reconfiguration)d->o->policy,
         .resend_ms = RESEND_MS,
     };
     d->core = pf_agent_create(&ao);
@@ -311,6 +311,9 @@ static int boot_rows(struct agentd *d, struct pf_err *err)
     if (rc == 0) {
         struct pf_agent_event ev = {.type = PF_AGENT_BOOT};
         agentd_step(d, &ev);
+        if (pf_agent_misfit(d->core) != NULL) {
+            return pf_err_set(err, PF_EINVAL, "%s", pf_agent_misfit(d->core));
+        }
         bool may_wait = false; /* nothing wakes the first turn, which begins to store */
         do {
             rc = pf_loop_turn(d->loop, may_wait, err);

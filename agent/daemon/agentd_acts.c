@@ -163,9 +163,9 @@ static void act_limit(struct agentd *d, const struct pf_agent_act_limit *a)
 }
 
 /* The core knows that nothing is left to lose: agentd_fini removes the state. */
-static void act_left(struct agentd *d)
+static void act_left(struct agentd *d, const bool *for_good)
 {
-    d->has_left = true;
+    d->has_left = *for_good;
     pf_loop_stop(d->loop);
 }
 
@@ -232,7 +232,7 @@ void agentd_on_act(void *ctx, uint32_t act, const void *data)
         pf_launcher_link_quit(d->launcher);
         break;
     case PF_AGENT_ACT_LEFT:
-        act_left(d);
+        act_left(d, data);
         break;
     case PF_AGENT_ACT_LIMIT:
         act_limit(d, data);

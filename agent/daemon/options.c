@@ -45,9 +45,9 @@ static const struct pf_option table[] = {
      FIELD(fetcher), "", 0, 0, false},
     {"recover", "HOW", "reconnect: take over what runs; cleanup: end it, as tasks of a former life",
      PF_OPTION_STRING, FIELD(recover), "reconnect", 0, 0, false},
-    {"reconfiguration-policy", "POLICY", "What a restart may change of resources and attributes: "
-     "equal (nothing) or additive (more)", PF_OPTION_STRING, FIELD(reconfiguration), "equal", 0, 0,
-     false},
+    {"reconfiguration-policy", "POLICY", "What a restart may change of hostname, resources and "
+     "attributes: any (all), additive (only add) or equal (nothing)", PF_OPTION_STRING,
+     FIELD(reconfiguration), "any", 0, 0, false},
     {"executor-registration-timeout", "TIME", "How long an executor may take to subscribe",
      PF_OPTION_DURATION, FIELD(executor_subscribe_ms), "1m", 1, 24 * HOUR_MS, false},
     {"executor-reregistration-timeout", "TIME", "The same after a restart of the agent",
@@ -138,6 +138,21 @@ static int isolation_check(struct pf_agentd_options *o, struct pf_err *err)
                       o->isolation_name);
 }
 
+static int policy_of(struct pf_agentd_options *o, struct pf_err *err)
+{
+    static const char *const words[] = {"any", "additive", "equal"};
+
+    for (size_t i = 0; i < PF_ARRAY_LEN(words); i++) {
+        if (strcmp(o->reconfiguration, words[i]) == 0) {
+            o->policy = (int)i;
+            return 0;
+        }
+    }
+    return pf_err_set(err, PF_EUSAGE,
+                      "--reconfiguration-policy is '%s'; write any, additive or equal",
+                      o->reconfiguration);
+}
+
 static int words_check(struct pf_agentd_options *o, struct pf_err *err)
 {
     int rc = word_of("ready-when", o->ready_when, "listening", "registered", &o->waits_registered,
@@ -146,8 +161,7 @@ static int words_check(struct pf_agentd_options *o, struct pf_err *err)
         rc = word_of("recover", o->recover, "reconnect", "cleanup", &o->cleans_up, err);
     }
     if (rc == 0) {
-        rc = word_of("reconfiguration-policy", o->reconfiguration, "equal", "additive",
-                     &o->allows_more, err);
+        rc = policy_of(o, err);
     }
     if (rc == 0) {
         rc = isolation_check(o, err);

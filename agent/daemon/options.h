@@ -19,8 +19,8 @@ struct pf_agentd_options {
     bool insecure, allow_any_user, stop_launcher, authenticates_executors, limits_cpu_hard;
     bool waits_registered; /* ready_when says so */
     bool cleans_up;        /* recover says so */
-    bool allows_more;      /* reconfiguration says so */
     enum pf_isolation isolation; /* isolation_name says so */
+    int policy;            /* pf_agent_reconfiguration */
     int64_t min_free_bytes, ready_fd, simulate, task_pids_max;
     int64_t executor_subscribe_ms, executor_resubscribe_ms, executor_shutdown_ms;
     int64_t gc_delay_ms, log_max_bytes, fetch_cache_bytes, fetch_stall_ms;

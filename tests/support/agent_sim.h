@@ -63,6 +63,8 @@ struct agent_sim {
     struct pf_ptrs processes;
 
     bool master_up, registers, acknowledges;
+    int64_t unreachable_ms; /* told at each registration; 0: not */
+    uint32_t n_left;        /* how often the core wanted to end */
     uint64_t epoch;
     struct pf_uuid incarnation;
     uint64_t register_request;

@@ -498,6 +498,16 @@ static void master_hears_update(struct agent_sim *s, uint64_t peer, struct Agent
     pf_fb_builder_fini(&b);
 }
 
+static void answer_registered(struct agent_sim *s)
+{
+    char body[100];
+
+    (void)snprintf(body, sizeof body,
+                   "{'AgentRegistered': {'agent_id': 'x', 'unreachable_ms': %lld}}",
+                   (long long)s->unreachable_ms);
+    agent_sim_answer(s, "OK", body);
+}
+
 static void master_hears_tasks(struct agent_sim *s, struct AgentTasks batch)
 {
     for (uint32_t i = 0; i < AgentTasks_tasks__len(batch); i++) {
@@ -507,7 +517,7 @@ static void master_hears_tasks(struct agent_sim *s, struct AgentTasks batch)
     }
     if (AgentTasks_last(batch) && s->registers) {
         s->n_registrations++;
-        agent_sim_answer(s, "OK", "{'AgentRegistered': {'agent_id': 'x'}}");
+        answer_registered(s);
     }
 }
 
@@ -525,7 +535,7 @@ static void master_hears_register(struct agent_sim *s, uint64_t peer, struct Env
     }
     if (is_known) {
         s->n_registrations++;
-        agent_sim_answer(s, "OK", "{'AgentRegistered': {'agent_id': 'x'}}");
+        answer_registered(s);
         return;
     }
     struct pf_str instance = AgentRegister_instance(r);
@@ -545,6 +555,9 @@ static void master_hears(struct agent_sim *s, uint64_t peer, struct Envelope env
         master_hears_tasks(s, Envelope_body_as_AgentTasks(env));
     } else if (Envelope_body_type(env) == Body_AgentUpdate) {
         master_hears_update(s, peer, Envelope_body_as_AgentUpdate(env));
+    } else if (Envelope_body_type(env) == Body_AgentUnregister && s->registers) {
+        s->register_request = Envelope_request_id(env);
+        agent_sim_answer(s, "OK", "{'Reply': {}}");
     }
 }
 
@@ -685,8 +698,11 @@ static void effect_act(struct agent_sim *s, const struct pf_effect *e)
     case PF_AGENT_ACT_SESSION_INPUT: sim_act_session_input(s, data); break;
     case PF_AGENT_ACT_SESSION_END: sim_act_session_end(s, data); break;
     case PF_AGENT_ACT_TERMINAL: sim_act_terminal(s, data); break;
-    case PF_AGENT_ACT_CLOSE_LAUNCHER:
-    case PF_AGENT_ACT_LEFT: break;
+    case PF_AGENT_ACT_CLOSE_LAUNCHER: pf_buf_add_cstr(&s->log, "close launcher\n"); break;
+    case PF_AGENT_ACT_LEFT:
+        pf_buf_printf(&s->log, "left %s\n", *(const bool *)data ? "for good" : "for now");
+        s->n_left++;
+        break;
     }
 }
 

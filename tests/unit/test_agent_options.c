@@ -36,7 +36,7 @@ static void test_defaults_serve_one_machine(void **state)
     assert_int_equal(o.ready_fd, -1);
     assert_int_equal(o.simulate, 0);
     assert_false(o.cleans_up);
-    assert_false(o.allows_more);
+    assert_int_equal(o.policy, 0);
     assert_false(o.authenticates_executors);
     assert_int_equal(o.executor_subscribe_ms, 60000);
     assert_int_equal(o.executor_resubscribe_ms, 2000);
@@ -62,7 +62,7 @@ static void test_names_and_values_of_mesos_are_taken(void **state)
     (void)state;
     assert_int_equal(parse(argv, &o, NULL), 0);
     assert_true(o.cleans_up);
-    assert_true(o.allows_more);
+    assert_int_equal(o.policy, 1);
     assert_int_equal(o.executor_subscribe_ms, 120000);
     assert_int_equal(o.executor_shutdown_ms, 10000);
     assert_int_equal(o.gc_delay_ms, INT64_C(7) * 24 * 3600 * 1000);
@@ -110,7 +110,7 @@ static void test_wrong_options_are_named(void **state)
     expect_usage("--log-level", "loud", "loud");
     expect_usage("--listen", NULL, "listen");
     expect_usage("--recover", "maybe", "reconnect or cleanup");
-    expect_usage("--reconfiguration-policy", "any", "equal or additive");
+    expect_usage("--reconfiguration-policy", "more", "any, additive or equal");
     expect_usage("--ready-when", "late", "listening or registered");
     expect_usage("--log-max-bytes", "1K", "64K");
     expect_usage("--gc-delay", "soon", "gc-delay");
