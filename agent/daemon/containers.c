@@ -13,19 +13,19 @@
 #include "common/sys/log.h"
 #include "common/sys/random.h"
 
-#define NOT_ENFORCED     "accounted, not enforced"
-#define PLACES_MAX       8    /* a launcher in another cgroup makes another */
-#define REMOVE_EVERY_MS  5
-#define REMOVE_US        1000 /* of each of these */
-#define REMOVE_LINE      256  /* that wait: who makes one removes two */
-#define REMOVE_TRIES     400  /* then it is left for the next start of the agent */
-#define REMOVE_AGAIN_MS  10   /* busy: its processes need time to end */
+#define NOT_ENFORCED    "accounted, not enforced"
+#define PLACES_MAX      8 /* a launcher in another cgroup makes another */
+#define REMOVE_EVERY_MS 5
+#define REMOVE_US       1000 /* of each of these */
+#define REMOVE_LINE     256  /* that wait: who makes one removes two */
+#define REMOVE_TRIES    400  /* then it is left for the next start of the agent */
+#define REMOVE_AGAIN_MS 10   /* busy: its processes need time to end */
 
 struct container {
     struct pf_uuid uuid;
     bool is_removing;
     uint32_t n_tries;
-    int64_t at_ms; /* not before */
+    int64_t at_ms;               /* not before */
     TAILQ_ENTRY(container) link; /* in `removing` */
 };
 
@@ -39,8 +39,8 @@ struct pf_containers {
     char *name, *text;
     struct pf_cgroups place[PLACES_MAX]; /* the last is the one in use */
     uint32_t n_places;
-    bool is_on;          /* cgroups are in use */
-    bool was_told;       /* why they are not */
+    bool is_on;    /* cgroups are in use */
+    bool was_told; /* why they are not */
     int64_t launcher_pid;
     bool is_listing;
     struct pf_map listed; /* struct listed by launch */
@@ -131,9 +131,8 @@ static void on_time(void *ctx)
     struct pf_containers *x = ctx;
 
     remove_some(x, UINT32_MAX, pf_now_us() + REMOVE_US);
-    pf_timer_set(x->timer, x->counters.n_removing > 0
-                               ? pf_loop_now_ms(x->loop) + REMOVE_EVERY_MS
-                               : INT64_MAX);
+    pf_timer_set(x->timer, x->counters.n_removing > 0 ? pf_loop_now_ms(x->loop) + REMOVE_EVERY_MS
+                                                      : INT64_MAX);
 }
 
 static struct container *container_add(struct pf_containers *x, struct pf_uuid uuid)

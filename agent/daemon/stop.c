@@ -5,20 +5,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/launcher/cgroup_sets.h"
 #include "common/base/buf.h"
 #include "common/fb/build.h"
 #include "common/sys/clock.h"
 #include "common/sys/fd.h"
 #include "schemas/launcher.h"
 
-#define GONE_MS 15000
+#define GONE_MS  15000
+#define CLEAR_MS 2000
 
 /* By way of the directory's descriptor, so that its path may be long. -1 with errno. */
 static int launcher_socket(const char *work_dir)
@@ -106,13 +110,38 @@ static int wait_gone(int pidfd, int64_t end_ms, struct pf_err *err)
     return 0;
 }
 
+/* Containers of a launcher that was killed: what runs in them is nobody's. */
+static int clear_left_over(const char *work_dir, struct pf_err *err)
+{
+    struct pf_cgroup_sets sets = {0};
+    char path[PATH_MAX];
+
+    (void)snprintf(path, sizeof path, "%s/run", work_dir);
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) {
+        return 0; /* there was never a launcher */
+    }
+    int lock = openat(dir, "launcher.lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    bool is_held = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0;
+    int rc = is_held ? 0 : pf_cgroup_sets_load(dir, &sets, err); /* held: it just begins */
+    if (rc == 0 && !is_held) {
+        uint32_t n = pf_cgroup_sets_clear(dir, &sets, CLEAR_MS);
+        rc = n > 0 ? pf_err_set(err, PF_ETIMEOUT, "%u containers of a dead launcher do not end", n)
+                   : 0;
+    }
+    pf_cgroup_sets_fini(&sets);
+    pf_fd_close(&lock);
+    pf_fd_close(&dir);
+    return rc;
+}
+
 int pf_stop_launcher(const char *work_dir, struct pf_err *err)
 {
     int64_t end_ms = pf_now_ms() + GONE_MS;
     int fd = launcher_socket(work_dir);
     if (fd < 0) {
         return errno == ENOENT || errno == ECONNREFUSED
-                   ? 0
+                   ? clear_left_over(work_dir, err)
                    : pf_err_set_sys(err, pf_err_from_errno(errno), errno, "launcher of %s",
                                     work_dir);
     }
