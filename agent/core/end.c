@@ -95,28 +95,29 @@ static void explain_text(struct pf_agent *a, const struct run *r, struct ending 
 }
 
 /* The kernel killed processes in its container for their memory: if the run failed, that is why.
- * Numbers in MB as Mesos says them, then exact ones for people. */
+ * Begins as Mesos says it. */
 static void explain_memory(struct pf_agent *a, struct run *r, struct ending *e)
 {
     struct pf_arena *arena = pf_turn_arena(a->turn);
-    uint64_t limit = ag_run_limits(a, r).memory_bytes, peak = r->memory_peak_bytes;
-    const char *victims = r->oom_kills == 1 ? "process was" : "processes were";
-    struct pf_str exact = pf_arena_printf(
-        arena, "%u %s killed for lack of memory, limit %llu bytes, peak %llu bytes",
-        (unsigned)r->oom_kills, victims, (unsigned long long)limit, (unsigned long long)peak);
+    uint64_t limit = ag_run_limits(a, r).memory_bytes;
+    uint64_t peak = (r->memory_peak_bytes + (UINT64_C(1) << 19)) >> 20 << 20; /* whole MB */
+    struct pf_str victims = pf_arena_printf(
+        arena, r->oom_kills == 1 ? "%u process was killed" : "%u processes were killed",
+        (unsigned)r->oom_kills);
 
     if (e->state == TaskState_TASK_FAILED && r->kill_reason == KILL_NONE && limit > 0) {
-        uint64_t peak_mb = (peak + (UINT64_C(1) << 19)) >> 20;
         e->has_reason = true;
         e->reason = TaskStatus_Reason_REASON_CONTAINER_LIMITATION_MEMORY;
         e->by_agent = true;
         e->memory_limit_bytes = limit;
         e->text = pf_arena_printf(
-            arena, "Memory limit exceeded: Requested: %s Maximum Used: %s (%s; %.*s)",
-            ag_bytes_text(arena, limit).at, ag_bytes_text(arena, peak_mb << 20).at, exact.at,
+            arena, "Memory limit exceeded: Requested: %s Maximum Used: %s (%.*s; %.*s)",
+            ag_bytes_text(arena, limit).at, ag_bytes_text(arena, peak).at, PF_STR_ARG(victims),
             PF_STR_ARG(e->text));
     } else {
-        e->text = pf_arena_printf(arena, "%.*s (%s)", PF_STR_ARG(e->text), exact.at);
+        e->text = pf_arena_printf(arena, "%.*s (%.*s for lack of memory: limit %s, peak %s)",
+                                  PF_STR_ARG(e->text), PF_STR_ARG(victims),
+                                  ag_bytes_text(arena, limit).at, ag_bytes_text(arena, peak).at);
     }
 }
 

@@ -18,6 +18,8 @@ static void send_update(struct pf_agent *a, struct pf_bytes status, struct pf_st
                                                  .started_ms = t ? t->run.started_ms : 0,
                                                  .finished_ms = t ? t->run.finished_ms : 0,
                                                  .sequence = ag_told_number(a),
+                                                 .memory_peak_bytes =
+                                                     t ? t->run.memory_peak_bytes : 0,
                                              });
 
     ag_send(a, a->leader, b, Body_AgentUpdate, body, 0);

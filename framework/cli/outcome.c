@@ -61,7 +61,7 @@ static bool is_timed_out(const struct pf_outcome *o)
     return o->has_reason && o->reason == TaskStatus_Reason_REASON_MAX_COMPLETION_TIME_REACHED;
 }
 
-static bool is_out_of_memory(const struct pf_outcome *o)
+bool pf_outcome_is_limited(const struct pf_outcome *o)
 {
     return o->has_reason && o->message != NULL &&
            o->reason == TaskStatus_Reason_REASON_CONTAINER_LIMITATION_MEMORY;
@@ -103,7 +103,7 @@ void pf_outcome_describe(const struct pf_outcome *o, struct pf_buf *out)
 {
     if (is_timed_out(o)) {
         pf_buf_add_cstr(out, "ran into its time-out");
-    } else if (is_out_of_memory(o)) { /* the message names limit and peak */
+    } else if (pf_outcome_is_limited(o)) { /* the message names limit and peak */
         pf_buf_printf(out, "out of memory: %s", o->message);
     } else if (o->has_signal) {
         const char *name = sigabbrev_np(o->signal);

@@ -28,6 +28,9 @@ bool pf_outcome_has_ended(const struct pf_outcome *o);
 /* Takes over what the master says of the task (all of it). */
 void pf_outcome_set_task(struct pf_outcome *o, struct Task task);
 
+/* It was ended for what it used: its own status does not tell. */
+bool pf_outcome_is_limited(const struct pf_outcome *o);
+
 /* The task's own status, 128 + signal, 124 for the time-out, 125 for what is not its own doing. */
 int pf_outcome_exit(const struct pf_outcome *o);
 /* The highest of all; 125 when there is none. */

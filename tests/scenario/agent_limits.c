@@ -77,8 +77,7 @@ static void test_agent_tells_that_memory_ran_out(void **state)
     agent_sim_exit_oom(s, 1, 9, 1, 67100672);
     AGENT_SIM_EXPECT(s, "TASK_FAILED",
                      "Memory limit exceeded: Requested: 64MB Maximum Used: 64MB (1 process was "
-                     "killed for lack of memory, limit 67108864 bytes, peak 67100672 bytes; "
-                     "Command terminated with signal Killed)",
+                     "killed; Command terminated with signal Killed)",
                      "SOURCE_AGENT", "REASON_CONTAINER_LIMITATION_MEMORY",
                      "\"limitation\":{\"resources\":[{\"name\":\"mem\",\"type\":\"SCALAR\","
                      "\"scalar\":{\"value\":64.0}}]}",
