@@ -5,8 +5,6 @@
 #include "agent/core/calls_internal.h"
 #include "schemas/fetcher.h"
 
-enum { FETCH_STALL_MS = 60000 };
-
 /* Roles are exclusive-ored into the uuid: the same again gives the container's. */
 static struct run *run_of_fetcher(const struct pf_agent *a, struct pf_uuid uuid)
 {
@@ -20,16 +18,7 @@ bool ag_fetch_is_needed(const struct run *r)
     return r->info && !r->was_fetched && CommandInfo_uris__len(ag_run_command(r)) > 0;
 }
 
-/* One cache for each user: it is shared within one trust. */
-static struct pf_str cache_dir(const struct pf_agent *a, const struct run *r)
-{
-    if (a->opt.cache_dir[0] == '\0' || strchr(r->user, '/') || r->user[0] == '.') {
-        return (struct pf_str){NULL, 0};
-    }
-    return pf_arena_printf(pf_turn_arena(a->turn), "%s/%s", a->opt.cache_dir,
-                           r->user[0] != '\0' ? r->user : "agent");
-}
-
+/* The daemon adds what it knows alone: the user's own cache, and how long to be patient. */
 static struct pf_msg build_plan(struct pf_agent *a, const struct run *r, struct pf_str sandbox)
 {
     struct pf_fb_builder *b = pf_turn_nested_builder(a->turn);
@@ -43,9 +32,8 @@ static struct pf_msg build_plan(struct pf_agent *a, const struct run *r, struct 
     return FetchPlan__finish(b, FetchPlan__put(b, &(struct FetchPlan__args){
                                                       .uris = {uris, n},
                                                       .sandbox = sandbox,
-                                                      .cache_dir = cache_dir(a, r),
+                                                      .cache_dir = pf_str(a->opt.cache_dir),
                                                       .cache_max_bytes = a->opt.cache_max_bytes,
-                                                      .stall_ms = FETCH_STALL_MS,
                                                   }));
 }
 

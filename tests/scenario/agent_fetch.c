@@ -36,8 +36,8 @@ static void test_agent_fetches_before_it_starts(void **state)
 
     agent_sim_launch(s, "f1", "t1", 1, SLOW);
     assert_string_equal(agent_sim_states(s, 1), "");
-    AGENT_SIM_EXPECT(s, "sandbox 01", "fetch 01 in 01 /w/sandboxes/f1/t1", "cache=/cache/agent",
-                     "slow://a http://b");
+    AGENT_SIM_EXPECT(s, "sandbox 01", "fetch 01 in 01 /w/sandboxes/f1/t1",
+                     "cache=/cache slow://a http://b");
     assert_null(agent_sim_process(s, 1));
     agent_sim_fetched(s, 1, 0, NULL);
     AGENT_SIM_EXPECT(s, "start 01", "forget 01", "TASK_RUNNING");
@@ -167,6 +167,29 @@ static void test_agent_does_not_fetch_twice(void **state)
     assert_int_equal(agent_sim_process(s, 1)->n_starts, 1);
 }
 
+#define WITH_EXECUTOR(id, uri)                                                                     \
+    ", 'executor': {'executor_id': {'value': '" id "'}, 'command': {'value': 'x', 'uris': "        \
+    "[{'value': '" uri "'}]}}"
+
+/* Executors' files as well; what cannot be fetched for one ends its tasks with the reason. */
+static void test_agent_fetches_for_executors(void **state)
+{
+    struct agent_sim *s = *state;
+
+    agent_sim_launch_more(s, "f1", "t1", 1, "null", WITH_EXECUTOR("e1", "http://a"));
+    AGENT_SIM_EXPECT(s, "sandbox", "fetch", "http://a", "start", "forget");
+    agent_sim_launch_more(s, "f1", "t2", 2, "null", WITH_EXECUTOR("e2", "bad://a"));
+    AGENT_SIM_EXPECT(s, "fetch", "TASK_FAILED", "Failed to fetch: bad: 404 Not Found",
+                     "REASON_CONTAINER_LAUNCH_FAILED");
+    assert_string_equal(agent_sim_states(s, 2), "TASK_FAILED");
+    agent_sim_launch_more(s, "f1", "t3", 3, "null", WITH_EXECUTOR("e3", "slow://a"));
+    restart(s);
+    struct sim_process *p = s->processes.at[s->processes.len - 1];
+
+    assert_int_equal(p->state, LauncherState_RUNNING);
+    assert_int_equal(p->n_starts, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +203,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_agent_kill_of_a_fetch_that_is_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_does_not_fetch_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_fetches_for_executors, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("agent_fetch", tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a task may use, and what is said when that was not enough: limits, memory, rlimits,
  * terminals, the time limit, the environment. */
-#include "tests/support/agent_sim.h"
+#include "tests/support/agent_sim_internal.h"
 
 #define RESOURCES(cpus, mem)                                                                       \
     ", 'resources': [{'name': 'cpus', 'type': 'SCALAR', 'scalar': {'value': " cpus                 \
@@ -123,6 +123,36 @@ static void test_agent_passes_rlimits_and_terminal(void **state)
                      "rlimit4=18446744073709551615/18446744073709551615");
 }
 
+#define WITH_EXECUTOR                                                                              \
+    RESOURCES("1", "64")                                                                           \
+    ", 'executor': {'executor_id': {'value': 'e1'}, 'command': {'value': 'x'}, 'resources': "      \
+    "[{'name': 'cpus', 'type': 'SCALAR', 'scalar': {'value': 0.5}}, {'name': 'mem', 'type': "      \
+    "'SCALAR', 'scalar': {'value': 32}}]}"
+
+/* An executor's container holds what it and its tasks ask for; its want of memory ends them all. */
+static void test_agent_limits_an_executor_with_its_tasks(void **state)
+{
+    struct agent_sim *s = *state;
+
+    agent_sim_launch_more(s, "f1", "t1", 1, "null", WITH_EXECUTOR);
+    AGENT_SIM_EXPECT(s, "sandbox", "shares=1536 quota=0 memory=100663296 pids=100", "start");
+    agent_sim_launch_more(s, "f1", "t2", 2, "null", WITH_EXECUTOR);
+    AGENT_SIM_EXPECT(s, "limit", "shares=2560 quota=0 memory=167772160 pids=100");
+    assert_int_equal(s->processes.len, 1);
+    struct sim_process *p = s->processes.at[0];
+
+    p->oom_kills = 1;
+    p->memory_peak_bytes = 160 << 20;
+    sim_process_exit(s, p, 9);
+    agent_sim_run(s);
+    AGENT_SIM_EXPECT(s, "TASK_FAILED",
+                     "Memory limit exceeded: Requested: 160MB Maximum Used: 160MB",
+                     "REASON_CONTAINER_LIMITATION_MEMORY", "\"limitation\"", "TASK_FAILED",
+                     "Memory limit exceeded", "ended");
+    assert_string_equal(agent_sim_states(s, 1), "TASK_FAILED");
+    assert_string_equal(agent_sim_states(s, 2), "TASK_FAILED");
+}
+
 static void expect_invalid(struct agent_sim *s, uint8_t n, const char *more, const char *text)
 {
     char id[8];
@@ -194,6 +224,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_agent_limits_cpus_hard_when_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_tells_that_memory_ran_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_tells_of_killed_descendants, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_limits_an_executor_with_its_tasks, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_agent_passes_rlimits_and_terminal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_refuses_invalid_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_names_the_time_limit, setup, teardown),
