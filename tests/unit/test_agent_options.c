@@ -45,7 +45,7 @@ static void test_defaults_serve_one_machine(void **state)
     assert_int_equal(o.log_max_bytes, 64 << 20);
     assert_int_equal(o.fetch_cache_bytes, INT64_C(2) << 30);
     assert_int_equal(o.fetch_stall_ms, 60000);
-    assert_int_equal(o.task_pids_max, 0);
+    assert_int_equal(o.task_pids_max, 4096);
     pf_agentd_options_fini(&o);
 }
 
