@@ -239,13 +239,13 @@ const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTa
         return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_AGENT_UNKNOWN,
                       PF_STR("The launch was meant for another agent"));
     }
-    const char *problem = info_problem(task, w->executor_info.at && !is_default(w));
-    if (problem) {
-        return refuse_invalid(a, pf_str(problem));
-    }
     const struct refusal *r = w->executor_info.at ? executor_refusal(a, w) : NULL;
     if (r) {
         return r;
+    }
+    const char *problem = info_problem(task, w->executor_info.at && !is_default(w));
+    if (problem) {
+        return refuse_invalid(a, pf_str(problem));
     }
     if (ag_orders_are_last(a)) {
         return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_AGENT_UNKNOWN,

@@ -44,6 +44,7 @@ struct agent_sim *agent_sim_create(void)
     s->wall_ms = 1700000000000;
     s->events_per_turn = 1;
     s->next_pid = 100;
+    s->next_peer = SIM_EXECUTOR;
     s->registers = s->acknowledges = true;
     memset(s->incarnation.b, 0xab, sizeof s->incarnation.b);
     (void)snprintf(s->launcher_instance, sizeof s->launcher_instance, "l1");
@@ -65,6 +66,7 @@ static void core_drop(struct agent_sim *s)
     s->in_flight = 0;
     s->launcher_up = false;
     s->master_up = false;
+    sim_executors_cut(s);
 }
 
 void agent_sim_destroy(struct agent_sim *s)
@@ -80,6 +82,10 @@ void agent_sim_destroy(struct agent_sim *s)
     for (uint32_t i = 0; i < s->told.len; i++) {
         pf_free(s->told.at[i]);
     }
+    for (uint32_t i = 0; i < s->executors.len; i++) {
+        pf_free(s->executors.at[i]);
+    }
+    pf_ptrs_fini(&s->executors);
     pf_ptrs_fini(&s->processes);
     pf_ptrs_fini(&s->told);
     pf_ptrs_fini(&s->queue);
@@ -126,7 +132,10 @@ void agent_sim_start(struct agent_sim *s)
     if (s->launcher_instance[0] != '\0') {
         agent_sim_launcher_up(s, s->launcher_instance);
     }
-    agent_sim_run(s);
+    if (s->core) {
+        sim_executors_return(s);
+        agent_sim_run(s);
+    }
 }
 
 void agent_sim_kill(struct agent_sim *s)

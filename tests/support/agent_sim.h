@@ -13,7 +13,7 @@
 #include "schemas/rows.h"
 #include "tests/support/msg.h"
 
-enum { SIM_MASTER = 1000, SIM_CLIENT = 2000, SIM_STATES_MAX = 16 };
+enum { SIM_MASTER = 1000, SIM_CLIENT = 2000, SIM_EXECUTOR = 3000, SIM_STATES_MAX = 16 };
 
 /* What the launcher holds of one launch. */
 struct sim_process {
@@ -29,6 +29,40 @@ struct sim_process {
     uint64_t oom_kills, memory_peak_bytes;
     uint32_t n_starts, n_kills;
     int last_signal;
+};
+
+enum { SIM_EXECUTOR_TASKS_MAX = 16, SIM_EXECUTOR_UPDATES_MAX = 32 };
+
+struct sim_executor_task {
+    char id[64];
+    bool is_acknowledged; /* an update of it was: the agent knows that it is here */
+    bool is_over;
+};
+
+struct sim_executor_update {
+    char task_id[64];
+    int32_t state;
+    uint8_t uuid; /* all its bytes */
+};
+
+/* A process that is an executor; see agent_sim_executors.c. */
+struct sim_executor {
+    struct pf_uuid launch;
+    int64_t pid;
+    char framework_id[64], id[64], token[64];
+    uint64_t peer; /* 0 = no link */
+    bool is_mute, is_idle, is_stubborn;
+    bool stays_away; /* does not come back after a restart of the agent */
+    struct sim_executor_task tasks[SIM_EXECUTOR_TASKS_MAX];
+    struct sim_executor_update updates[SIM_EXECUTOR_UPDATES_MAX]; /* unacknowledged */
+    uint32_t n_tasks, n_updates;
+    uint32_t n_subscribed, n_launches, n_groups, n_kills, n_shutdowns;
+};
+
+struct sim_group_task {
+    const char *task_id;
+    uint8_t n;           /* all bytes of its launch uuid */
+    const char *command; /* NULL = none */
 };
 
 /* What the master was told of one launch: states in order, repeated uuids left out. */
@@ -61,6 +95,10 @@ struct agent_sim {
     char launcher_instance[32];
     int64_t next_pid;
     struct pf_ptrs processes;
+    struct pf_ptrs executors; /* of struct sim_executor, dead ones too */
+    uint64_t next_peer;
+    uint8_t next_update;
+    uint32_t n_exited; /* AgentExecutorExited that the master heard */
 
     bool master_up, registers, acknowledges;
     int64_t unreachable_ms; /* told at each registration; 0: not */
@@ -124,6 +162,27 @@ void agent_sim_launch_more(struct agent_sim *s, const char *framework_id, const 
                            uint8_t n, const char *command, const char *more);
 void agent_sim_launch_uuid(struct agent_sim *s, const char *framework_id, const char *task_id,
                            struct pf_uuid launch, const char *command, const char *more);
+
+/* A task of an executor, and a group; `executor` is an ExecutorInfo. */
+void agent_sim_launch_on(struct agent_sim *s, const char *framework_id, const char *task_id,
+                         uint8_t n, const char *executor);
+void agent_sim_launch_group(struct agent_sim *s, const char *framework_id, uint8_t group,
+                            const char *executor, const struct sim_group_task *tasks, uint32_t n);
+/* The last that was started under this id, NULL = none. What it does is queued. */
+struct sim_executor *agent_sim_executor(struct agent_sim *s, const char *id);
+void agent_sim_exit_executor(struct agent_sim *s, const struct sim_executor *x,
+                             int32_t wait_status);
+void agent_sim_executor_cut(struct agent_sim *s, struct sim_executor *x); /* its link breaks */
+/* A client that says `hello`, queued. */
+void agent_sim_peer_up(struct agent_sim *s, uint64_t peer, const char *hello);
+void agent_sim_executor_connect(struct agent_sim *s, struct sim_executor *x);
+/* On a new link; `token` NULL: its own. */
+void agent_sim_executor_subscribe(struct agent_sim *s, struct sim_executor *x, const char *token);
+/* `call`: members of an Executor_Call. */
+void agent_sim_executor_call(struct agent_sim *s, struct sim_executor *x, uint64_t request_id,
+                             const char *call);
+void agent_sim_executor_update(struct agent_sim *s, struct sim_executor *x, const char *task_id,
+                               int32_t state);
 
 void agent_sim_launcher_down(struct agent_sim *s);
 void agent_sim_launcher_up(struct agent_sim *s, const char *instance);

@@ -28,6 +28,22 @@ struct sim_process *sim_process_of(struct agent_sim *s, struct pf_uuid launch);
 void sim_process_tell(struct agent_sim *s, const struct sim_process *p);
 void sim_process_exit(struct agent_sim *s, struct sim_process *p, int32_t wait_status);
 
+/* `fields`: more members of the envelope, or "". */
+void sim_push_envelope(struct agent_sim *s, enum pf_agent_event_type type, uint64_t peer,
+                       const char *fields, uint64_t epoch, const char *body);
+struct pf_uuid sim_uuid_all(uint8_t n);
+void sim_base64_uuid(struct pf_uuid uuid, char out[25]);
+
+/* agent_sim_executors.c */
+void sim_executor_start(struct agent_sim *s, const struct pf_agent_act_start *act, int64_t pid);
+void sim_executors_cut(struct agent_sim *s);
+void sim_executors_return(struct agent_sim *s);
+void sim_executor_exited(struct agent_sim *s, const struct sim_process *p);
+void sim_executor_closed(struct agent_sim *s, uint64_t peer);
+void sim_executor_hears(struct agent_sim *s, uint64_t peer, struct Envelope env);
+void sim_task_json(struct agent_sim *s, const struct sim_group_task *t, const char *executor,
+                   struct pf_buf *out);
+
 /* agent_sim_care.c */
 void sim_act_fetch(struct agent_sim *s, const struct pf_agent_act_fetch *act);
 void sim_act_check(struct agent_sim *s, const struct pf_agent_act_check *act);

@@ -33,7 +33,7 @@ struct sim_process *sim_process_of(struct agent_sim *s, struct pf_uuid launch)
     return NULL;
 }
 
-static struct pf_uuid uuid_all(uint8_t n)
+struct pf_uuid sim_uuid_all(uint8_t n)
 {
     struct pf_uuid u;
 
@@ -43,7 +43,7 @@ static struct pf_uuid uuid_all(uint8_t n)
 
 struct sim_process *agent_sim_process(struct agent_sim *s, uint8_t n)
 {
-    return sim_process_of(s, uuid_all(n));
+    return sim_process_of(s, sim_uuid_all(n));
 }
 
 void sim_process_tell(struct agent_sim *s, const struct sim_process *p)
@@ -57,6 +57,7 @@ void sim_process_exit(struct agent_sim *s, struct sim_process *p, int32_t wait_s
 {
     p->state = LauncherState_EXITED;
     p->wait_status = wait_status;
+    sim_executor_exited(s, p);
     sim_process_tell(s, p);
 }
 
@@ -91,6 +92,9 @@ static void process_start(struct agent_sim *s, const struct pf_agent_act_start *
     p->pid = s->next_pid++;
     p->ignores_term = strcmp(text, "stubborn") == 0;
     sim_process_tell(s, p);
+    if (strncmp(text, "executor", 8) == 0) {
+        sim_executor_start(s, act, p->pid);
+    }
     if (sscanf(text, "exit %d", &code) == 1) {
         sim_process_exit(s, p, code << 8);
     }
@@ -214,9 +218,8 @@ void sim_event_deliver(struct agent_sim *s, struct sim_event *in)
     pf_fb_builder_fini(&b);
 }
 
-/* `fields`: more members of the envelope, or "". */
-static void push_envelope(struct agent_sim *s, enum pf_agent_event_type type, uint64_t peer,
-                          const char *fields, uint64_t epoch, const char *body)
+void sim_push_envelope(struct agent_sim *s, enum pf_agent_event_type type, uint64_t peer,
+                       const char *fields, uint64_t epoch, const char *body)
 {
     struct pf_fb_builder b;
     size_t size = strlen(body) + strlen(fields) + 200;
@@ -248,7 +251,7 @@ void agent_sim_welcome(struct agent_sim *s, uint64_t peer, const char *role,
                    "'incarnation': '%s', 'epoch': %llu}}",
                    role, (unsigned long long)(peer - SIM_MASTER), incarnation,
                    (unsigned long long)epoch);
-    push_envelope(s, is_again ? PF_AGENT_MESSAGE : PF_AGENT_PEER_UP, peer, "", epoch, body);
+    sim_push_envelope(s, is_again ? PF_AGENT_MESSAGE : PF_AGENT_PEER_UP, peer, "", epoch, body);
 }
 
 void agent_sim_master_up(struct agent_sim *s, uint64_t epoch)
@@ -280,7 +283,7 @@ void agent_sim_say_as(struct agent_sim *s, uint64_t peer, uint64_t request_id, u
     char request[64];
 
     (void)snprintf(request, sizeof request, ", 'request_id': %llu", (unsigned long long)request_id);
-    push_envelope(s, PF_AGENT_MESSAGE, peer, request, epoch, body);
+    sim_push_envelope(s, PF_AGENT_MESSAGE, peer, request, epoch, body);
 }
 
 void agent_sim_say(struct agent_sim *s, const char *body)
@@ -291,14 +294,14 @@ void agent_sim_say(struct agent_sim *s, const char *body)
 
 void agent_sim_client_up(struct agent_sim *s, uint64_t peer, bool trusted)
 {
-    push_envelope(s, PF_AGENT_PEER_UP, peer, "", 0, "{'Hello': {'kind': 'OPERATOR'}}");
+    sim_push_envelope(s, PF_AGENT_PEER_UP, peer, "", 0, "{'Hello': {'kind': 'OPERATOR'}}");
     ((struct sim_event *)s->queue.at[s->queue.len - 1])->trusted = trusted;
     agent_sim_run(s);
 }
 
 void agent_sim_scheduler_up(struct agent_sim *s, uint64_t peer)
 {
-    push_envelope(s, PF_AGENT_PEER_UP, peer, "", 0, "{'Hello': {'kind': 'SCHEDULER'}}");
+    sim_push_envelope(s, PF_AGENT_PEER_UP, peer, "", 0, "{'Hello': {'kind': 'SCHEDULER'}}");
     ((struct sim_event *)s->queue.at[s->queue.len - 1])->trusted = true;
     agent_sim_run(s);
 }
@@ -310,10 +313,10 @@ void agent_sim_answer(struct agent_sim *s, const char *code, const char *body)
     (void)snprintf(fields, sizeof fields,
                    ", 'request_id': %llu, 'is_reply': true, 'code': '%s', 'text': 'because'",
                    (unsigned long long)s->register_request, code);
-    push_envelope(s, PF_AGENT_MESSAGE, s->heard_peer, fields, s->epoch, body);
+    sim_push_envelope(s, PF_AGENT_MESSAGE, s->heard_peer, fields, s->epoch, body);
 }
 
-static void base64_uuid(struct pf_uuid uuid, char out[25])
+void sim_base64_uuid(struct pf_uuid uuid, char out[25])
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -335,7 +338,7 @@ void agent_sim_launch_uuid(struct agent_sim *s, const char *framework_id, const 
     size_t size = strlen(command) + strlen(more) + 1000;
     char *body = pf_alloc(size);
 
-    base64_uuid(launch, uuid);
+    sim_base64_uuid(launch, uuid);
     (void)snprintf(body, size,
                    "{'AgentLaunch': {'framework_id': '%s', 'framework_info': "
                    "{'user': 'u', 'name': 'f', 'id': {'value': '%s'}, 'capabilities': "
@@ -351,7 +354,7 @@ void agent_sim_launch_uuid(struct agent_sim *s, const char *framework_id, const 
 void agent_sim_launch_more(struct agent_sim *s, const char *framework_id, const char *task_id,
                            uint8_t n, const char *command, const char *more)
 {
-    agent_sim_launch_uuid(s, framework_id, task_id, uuid_all(n), command, more);
+    agent_sim_launch_uuid(s, framework_id, task_id, sim_uuid_all(n), command, more);
 }
 
 void agent_sim_launch(struct agent_sim *s, const char *framework_id, const char *task_id, uint8_t n,
@@ -373,7 +376,7 @@ static struct sim_told *told_of(struct agent_sim *s, struct pf_uuid launch)
 
 struct sim_told *agent_sim_told(struct agent_sim *s, uint8_t n)
 {
-    return told_of(s, uuid_all(n));
+    return told_of(s, sim_uuid_all(n));
 }
 
 const char *agent_sim_states(struct agent_sim *s, uint8_t n)
@@ -510,6 +513,11 @@ static void answer_registered(struct agent_sim *s)
 
 static void master_hears_tasks(struct agent_sim *s, struct AgentTasks batch)
 {
+    for (uint32_t i = 0; i < AgentTasks_executors__len(batch); i++) {
+        struct ExecutorInfo info = AgentExecutor_info(AgentTasks_executors__at(batch, i));
+        pf_buf_printf(&s->registered, "executor %s\n",
+                      ExecutorID_value(ExecutorInfo_executor_id(info)).at);
+    }
     for (uint32_t i = 0; i < AgentTasks_tasks__len(batch); i++) {
         struct Task t = AgentTasks_tasks__at(batch, i);
         pf_buf_printf(&s->registered, "%s %s\n", TaskID_value(Task_task_id(t)).at,
@@ -547,6 +555,14 @@ static void master_hears_register(struct agent_sim *s, uint64_t peer, struct Env
     agent_sim_answer(s, "OK", "{'AgentTasksWanted': {}}");
 }
 
+static void master_hears_exited(struct agent_sim *s, struct AgentExecutorExited e)
+{
+    s->n_exited += !AgentExecutorExited_is_silent(e);
+    if (AgentExecutorExited_sequence(e) > s->heard_sequence) {
+        s->heard_sequence = AgentExecutorExited_sequence(e);
+    }
+}
+
 static void master_hears(struct agent_sim *s, uint64_t peer, struct Envelope env)
 {
     if (Envelope_body_type(env) == Body_AgentRegister) {
@@ -555,6 +571,8 @@ static void master_hears(struct agent_sim *s, uint64_t peer, struct Envelope env
         master_hears_tasks(s, Envelope_body_as_AgentTasks(env));
     } else if (Envelope_body_type(env) == Body_AgentUpdate) {
         master_hears_update(s, peer, Envelope_body_as_AgentUpdate(env));
+    } else if (Envelope_body_type(env) == Body_AgentExecutorExited) {
+        master_hears_exited(s, Envelope_body_as_AgentExecutorExited(env));
     } else if (Envelope_body_type(env) == Body_AgentUnregister && s->registers) {
         s->register_request = Envelope_request_id(env);
         agent_sim_answer(s, "OK", "{'Reply': {}}");
@@ -574,6 +592,9 @@ static void effect_send(struct agent_sim *s, const struct pf_effect *e)
     pf_free(json);
     if (e->peer >= SIM_MASTER && e->peer < SIM_CLIENT && s->master_up) {
         master_hears(s, e->peer, Envelope__root(msg));
+    }
+    if (e->peer >= SIM_EXECUTOR) {
+        sim_executor_hears(s, e->peer, Envelope__root(msg));
     }
 }
 
@@ -712,6 +733,7 @@ void sim_effect(struct agent_sim *s, const struct pf_effect *e)
     case PF_EFFECT_SEND: effect_send(s, e); break;
     case PF_EFFECT_CLOSE:
         pf_buf_printf(&s->log, "close %llu\n", (unsigned long long)e->peer);
+        sim_executor_closed(s, e->peer);
         break;
     case PF_EFFECT_ACT: effect_act(s, e); break;
     }
