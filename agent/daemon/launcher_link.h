@@ -54,8 +54,8 @@ pf_launcher_link_counters(const struct pf_launcher_link *k);
 /* All of these do nothing while the link is down. They are written by pf_launcher_link_flush. */
 void pf_launcher_link_start(struct pf_launcher_link *k, const struct pf_agent_act_start *s,
                             const struct pf_user *user);
-/* With files of its own instead of the sandbox's: stdin, stdout, stderr, and what the launcher keeps
- * (-1 = nothing); all taken. There is no on_made for it. */
+/* With files of its own instead of the sandbox's: stdin, stdout, stderr, and what the launcher
+ * keeps (-1 = nothing); all taken. There is no on_made for it. */
 void pf_launcher_link_start_with(struct pf_launcher_link *k, const struct pf_agent_act_start *s,
                                  const struct pf_user *user, const int file[4]);
 void pf_launcher_link_signal(struct pf_launcher_link *k, struct pf_uuid launch, int signo);

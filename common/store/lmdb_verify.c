@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "common/base/limits.h"
 #include "common/store/lmdb_internal.h"
+#include "common/sys/fd.h"
 
 enum {
     CHILD_SECONDS_MAX = 120,
@@ -178,24 +179,26 @@ static int verify_all(struct lmdb_store *s, struct pf_err *err)
     return rc < 0 ? rc : verify_free(s, txn, err);
 }
 
-/* Says nothing, leaves no core, ends in any case. */
+/* Says nothing, leaves no core, ends in any case. It must not keep what its parent holds: locks and
+ * listeners would outlive a parent that is killed now. */
 static void child_run(struct lmdb_store *s, int report)
 {
+    static const int deaths[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM, SIGTERM};
     const struct rlimit none = {0, 0};
     struct pf_err err = {0};
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    static const int deaths[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM};
+    int null_fd = open("/dev/null", O_RDWR);
 
     for (size_t i = 0; i < PF_ARRAY_LEN(deaths); i++) {
         (void)signal(deaths[i], SIG_DFL); /* cannot fail for these */
     }
     (void)setrlimit(RLIMIT_CORE, &none); /* else there is a core file, no more */
-    if (null_fd >= 0) {
-        (void)dup2(null_fd, STDERR_FILENO); /* else an assertion's text is seen */
+    if (null_fd < 0 || dup2(report, STDOUT_FILENO) < 0 || dup2(null_fd, STDERR_FILENO) < 0) {
+        _exit(1);
     }
+    pf_fd_close_from(STDERR_FILENO + 1);
     (void)alarm(CHILD_SECONDS_MAX);
     (void)verify_all(s, &err); /* it is told in `err` */
-    _exit(write(report, &err, sizeof err) == (ssize_t)sizeof err ? 0 : 1);
+    _exit(write(STDOUT_FILENO, &err, sizeof err) == (ssize_t)sizeof err ? 0 : 1);
 }
 
 /* --- in the parent ---------------------------------------------------------------------------- */

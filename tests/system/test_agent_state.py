@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An agent whose state is torn, foreign, newer, of another program, held or damaged at any page:
-it says so in one line and ends, or works on; it never dies of it. And the log of a chatty task stays
-bounded on a real cluster, the sandbox of a live one may be removed."""
+it says so in one line and ends, or works on; it never dies of it. And the output of a chatty task
+stays bounded on a real cluster."""
 import os
 import random
 import select
