@@ -119,10 +119,12 @@ static void wanted_set_executor(struct pf_agent *a, struct wanted *w, struct Exe
     w->executor_info = pf_msg_bytes(ag_executor_info(a, info, w->fw_id));
 }
 
-/* Before the refused task's update, so that whoever has heard that has heard this. */
-static void tell_no_executor(struct pf_agent *a, const struct wanted *w)
+/* Before the refused task's update, so that whoever has heard that has heard this. One that was to
+ * be there already has been told of, and a new one may be on its way. */
+static void tell_no_executor(struct pf_agent *a, const struct wanted *w,
+                             struct AgentLaunchTask task)
 {
-    if (w->executor_info.at) {
+    if (w->executor_info.at && !AgentLaunchTask_joins_executor(task)) {
         ag_executor_tell_none(a, w->fw_id, ExecutorID_value(ExecutorInfo_executor_id(w->executor)));
     }
 }
@@ -146,7 +148,7 @@ static void launch_one(struct pf_agent *a, struct framework *fw, struct AgentLau
         r = ag_resources_refusal(a, launch, i, 1, &w);
     }
     if (r) {
-        tell_no_executor(a, &w);
+        tell_no_executor(a, &w, task);
     }
     struct task *t = launch_create(a, fw, task);
 
@@ -241,7 +243,7 @@ static void launch_group(struct pf_agent *a, struct AgentLaunch launch)
     const struct refusal *rest = r ? refusal_of_rest(a, launch, r, at) : NULL;
 
     if (r) {
-        tell_no_executor(a, &w);
+        tell_no_executor(a, &w, AgentLaunch_tasks__at(launch, 0));
     }
     for (uint32_t i = 0; i < n; i++) {
         struct AgentLaunchTask task = AgentLaunch_tasks__at(launch, i);

@@ -251,6 +251,12 @@ const struct refusal *ag_launch_refusal(struct pf_agent *a, struct AgentLaunchTa
         return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_AGENT_UNKNOWN,
                       PF_STR("The agent leaves the cluster"));
     }
+    struct pf_str executor_id = ExecutorID_value(ExecutorInfo_executor_id(w->executor));
+    if (w->executor_info.at && AgentLaunchTask_joins_executor(task) &&
+        !ag_executor_by_name(a, w->fw_id, executor_id)) {
+        return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_EXECUTOR_TERMINATED,
+                      PF_STR("The task's executor has ended"));
+    }
     if (a->n_live >= PF_AGENT_TASKS_MAX) {
         return refuse(a, TaskState_TASK_DROPPED, TaskStatus_Reason_REASON_RESOURCES_UNKNOWN,
                       PF_STR("The agent holds as many tasks as it can"));

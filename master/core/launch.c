@@ -16,6 +16,7 @@ struct item {
     struct pf_bytes info;
     struct pf_str user;
     struct pf_uuid uuid;
+    bool joins_executor;
 };
 
 /* An AgentLaunch being gathered. */
@@ -48,8 +49,10 @@ static void flush(struct pf_master *m, const struct acceptance *c, struct gather
         const struct item *x = &g->item[i];
 
         refs[i] = AgentLaunchTask__put(
-            b, &(struct AgentLaunchTask__args){
-                   .info = x->info, .launch_uuid = {x->uuid.b, sizeof x->uuid.b}, .user = x->user});
+            b, &(struct AgentLaunchTask__args){.info = x->info,
+                                               .launch_uuid = {x->uuid.b, sizeof x->uuid.b},
+                                               .user = x->user,
+                                               .joins_executor = x->joins_executor});
     }
     if (g->is_group) {
         args.group_uuid = (struct pf_bytes){g->group.b, sizeof g->group.b};
@@ -81,24 +84,30 @@ static void give_back(struct acceptance *c, const struct pf_resources *r)
     pf_res_add(&c->left, r);
 }
 
-static void begin_executor(struct pf_master *m, const struct m_launch *l,
+/* Starts the executor if it does not live; true: it does. */
+static bool begin_executor(struct pf_master *m, const struct m_launch *l,
                            const struct pf_resources *extra)
 {
     struct ExecutorInfo x = ExecutorInfo__from_bytes(l->executor);
 
-    if (l->executor.len > 0 &&
-        !pf_m_executor_get(l->a, l->f, ExecutorID_value(ExecutorInfo_executor_id(x)))) {
-        (void)pf_m_executor_launch(m, l->f, l->a, l->executor, extra);
+    if (l->executor.len == 0) {
+        return false;
     }
+    if (pf_m_executor_get(l->a, l->f, ExecutorID_value(ExecutorInfo_executor_id(x)))) {
+        return true;
+    }
+    (void)pf_m_executor_launch(m, l->f, l->a, l->executor, extra);
+    return false;
 }
 
 static void begin_task(struct pf_master *m, struct acceptance *c, const struct m_launch *l,
-                       struct gathering *g, struct pf_bytes bytes, const struct pf_resources *needs)
+                       struct gathering *g, struct pf_bytes bytes, const struct pf_resources *needs,
+                       bool joins_executor)
 {
     struct TaskInfo info = TaskInfo__from_bytes(bytes);
     struct m_task *t = pf_m_task_launch(m, l, info, needs);
 
-    g->item[g->n++] = (struct item){bytes, pf_m_task_user(m, l, info), t->launch};
+    g->item[g->n++] = (struct item){bytes, pf_m_task_user(m, l, info), t->launch, joins_executor};
     g->bytes += bytes.len;
     c->n_launched++;
 }
@@ -164,8 +173,9 @@ static void launch_one(struct pf_master *m, struct acceptance *c, struct pf_byte
     if (!is_fine) {
         pf_m_accept_refuse(m, c, info, TaskState_TASK_ERROR, why.reason, why.err.msg);
     } else {
-        begin_executor(m, &l, &extra);
-        begin_task(m, c, &l, g, bytes, &needs);
+        bool joins = begin_executor(m, &l, &extra);
+
+        begin_task(m, c, &l, g, bytes, &needs, joins);
     }
     pf_res_fini(&needs);
     pf_res_fini(&extra);
@@ -292,9 +302,10 @@ static void launch_group(struct pf_master *m, struct acceptance *c, struct group
     all.is_group = true;
     all.group = g->l.group;
     all.executor = g->l.executor;
-    begin_executor(m, &g->l, &g->extra);
+    bool joins = begin_executor(m, &g->l, &g->extra);
+
     for (uint32_t i = 0; i < g->n; i++) {
-        begin_task(m, c, &g->l, &all, g->info[i], &g->needs[i]);
+        begin_task(m, c, &g->l, &all, g->info[i], &g->needs[i], joins);
     }
     flush(m, c, &all);
 }

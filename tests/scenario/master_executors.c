@@ -70,7 +70,11 @@ static void test_executor_is_taken_once(void **state)
     struct mw *w = *state;
 
     launch(w, "t1", INFO("e1", ""), "'scalar':{'value':2.5}");
-    launch(w, "t2", INFO("e1", ""), "'scalar':{'value':2.0}");
+    char text[1024];
+
+    mw_accept(w, FW, offer, task(text, "t2", INFO("e1", ""), "0.5"), NO_FILTER);
+    mw_expect(w, AGENT, "AgentLaunch", "'value':'t2'", "'joins_executor':true", NULL);
+    mw_expect(w, FW, "'type':'OFFERS'", "'scalar':{'value':2.0}", NULL);
     expect_executors(w, 1);
     mw_ask(w, OP, "GET_EXECUTORS", "%s", "");
     mw_expect(w, OP, "'executors':[{'executor_info':{'executor_id':{'value':'e1'}",
