@@ -53,6 +53,7 @@ void pf_outcome_set_task(struct pf_outcome *o, struct Task task)
         text_set(&o->message, TaskStatus_message(last));
         o->has_reason = TaskStatus__has_reason(last);
         o->reason = TaskStatus_reason(last);
+        o->is_unwell = TaskStatus__has_healthy(last) && !TaskStatus_healthy(last);
     }
 }
 
@@ -61,10 +62,16 @@ static bool is_timed_out(const struct pf_outcome *o)
     return o->has_reason && o->reason == TaskStatus_Reason_REASON_MAX_COMPLETION_TIME_REACHED;
 }
 
-bool pf_outcome_is_limited(const struct pf_outcome *o)
+static bool is_out_of_memory(const struct pf_outcome *o)
 {
     return o->has_reason && o->message != NULL &&
            o->reason == TaskStatus_Reason_REASON_CONTAINER_LIMITATION_MEMORY;
+}
+
+bool pf_outcome_is_limited(const struct pf_outcome *o)
+{
+    bool is_unwell = o->is_unwell && o->message != NULL && o->state == TaskState_TASK_KILLED;
+    return is_unwell || is_out_of_memory(o);
 }
 
 int pf_outcome_exit(const struct pf_outcome *o)
@@ -103,8 +110,10 @@ void pf_outcome_describe(const struct pf_outcome *o, struct pf_buf *out)
 {
     if (is_timed_out(o)) {
         pf_buf_add_cstr(out, "ran into its time-out");
-    } else if (pf_outcome_is_limited(o)) { /* the message names limit and peak */
+    } else if (is_out_of_memory(o)) { /* the message names limit and peak */
         pf_buf_printf(out, "out of memory: %s", o->message);
+    } else if (pf_outcome_is_limited(o)) { /* ... and the check */
+        pf_buf_add_cstr(out, o->message);
     } else if (o->has_signal) {
         const char *name = sigabbrev_np(o->signal);
         pf_buf_printf(out, name != NULL ? "signal %s" : "signal %s%d", name != NULL ? name : "",

@@ -18,6 +18,7 @@ struct pf_outcome {
     bool is_known; /* there was a state */
     enum TaskState state;
     bool has_exit_status, has_signal, has_reason;
+    bool is_unwell; /* its health check said so, last */
     int32_t exit_status, signal;
     enum TaskStatus_Reason reason;
     int64_t started_ms, finished_ms; /* wall clock, 0 = not known */
@@ -28,7 +29,7 @@ bool pf_outcome_has_ended(const struct pf_outcome *o);
 /* Takes over what the master says of the task (all of it). */
 void pf_outcome_set_task(struct pf_outcome *o, struct Task task);
 
-/* It was ended for what it used: its own status does not tell. */
+/* It was ended for what it used, or for its health: its own status does not tell. */
 bool pf_outcome_is_limited(const struct pf_outcome *o);
 
 /* The task's own status, 128 + signal, 124 for the time-out, 125 for what is not its own doing. */

@@ -342,6 +342,7 @@ static void outcome_set(struct pf_outcome *o, const struct pf_run_task *t,
     o->exit_status = status->exit_status;
     o->has_signal = status->signal != 0;
     o->signal = status->signal;
+    o->is_unwell = status->has_healthy && !status->is_healthy;
     o->has_reason =
         status->reason != NULL && TaskStatus_Reason__parse(pf_str(status->reason), &o->reason);
     if (o->started_ms == 0 && status->state == PF_TASK_RUNNING) {

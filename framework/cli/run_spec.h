@@ -25,6 +25,8 @@ struct pf_run_spec {
     struct pf_buf script;       /* len 0: none */
     struct pf_uri *uris;        /* in the command's arena */
     size_t n_uris;
+    struct pf_health_check health;
+    bool has_health;
     const char *const *argv;
     uint32_t argc;
     bool has_stdin, is_detached, is_quiet, is_verbose;
@@ -40,6 +42,8 @@ int pf_run_spec_read(struct pf_cli *cli, struct pf_run_spec *out);
 void pf_run_spec_fini(struct pf_run_spec *s);
 /* The part of it that --uri fills. */
 int pf_run_spec_uris(struct pf_cli *cli, struct pf_run_spec *s);
+/* The part of it that --health-* fill. */
+int pf_run_spec_health(struct pf_cli *cli, struct pf_run_spec *s);
 
 /* The command line as people would type it, shortened. Appended. */
 void pf_run_spec_command(const struct pf_run_spec *s, struct pf_buf *out);

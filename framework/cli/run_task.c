@@ -105,6 +105,7 @@ void pf_run_spec_task(const struct pf_run_spec *s, const char *run_id, uint32_t 
     out->script_bytes = s->script.len;
     out->uris = s->uris;
     out->n_uris = s->n_uris;
+    out->health_check = s->has_health ? &s->health : NULL;
     out->keeps_stdin = s->has_stdin;
     if (s->has_terminal) {
         env[s->env.len + 2] = pf_arena_printf(arena, "TERM=%s", pf_tty_term()).at;

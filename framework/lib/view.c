@@ -133,7 +133,7 @@ struct pf_offer_view *scheduler_offer_views(struct pf_arena *scratch,
 void scheduler_status_view(const struct pf_driver_update *update, struct pf_task_status *out)
 {
     struct TaskStatus s = update->status;
-    struct pf_bytes uuid = TaskStatus_uuid(s);
+    struct pf_bytes uuid = TaskStatus_uuid(s), data = TaskStatus_data(s);
     double seconds = TaskStatus_timestamp(s);
 
     *out = (struct pf_task_status){
@@ -147,6 +147,11 @@ void scheduler_status_view(const struct pf_driver_update *update, struct pf_task
         .signal = TaskStatus_signal(s),
         .wants_ack = update->wants_ack,
         .impl = s.tab.p,
+        .executor_id = ExecutorID_value(TaskStatus_executor_id(s)).at,
+        .data = data.at,
+        .data_bytes = data.len,
+        .has_healthy = TaskStatus__has_healthy(s),
+        .is_healthy = TaskStatus_healthy(s),
     };
     if (TaskStatus__has_reason(s)) {
         out->reason = TaskStatus_Reason__str((int)TaskStatus_reason(s));

@@ -177,6 +177,11 @@ struct pf_task_status {
     bool wants_ack;         /* with explicit_acks: acknowledge it, or it comes again */
     uint8_t uuid[16];       /* what to acknowledge */
     const void *impl;       /* for pf_task_status_json() */
+    const char *executor_id; /* NULL: none */
+    const void *data;       /* from its executor */
+    size_t data_bytes;
+    bool has_healthy;       /* it has a health check that said something */
+    bool is_healthy;
 };
 
 /* An executor has ended, or (without its id) an agent is gone. Borrowed for the callback. */
