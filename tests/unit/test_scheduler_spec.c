@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Descriptions of tasks and executors as the public header has them, and the messages they make. */
+/* Descriptions of tasks and executors as the public header has them, and the messages they make;
+ * and what it shows of messages. */
 #include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/fb/json.h"
@@ -250,6 +251,62 @@ static void test_spec_takes_older_structures(void **state)
     assert_string_equal(task(f, &t, false), TASK(",\"command\":{\"shell\":true,\"value\":\"x\"}"));
 }
 
+static struct pf_msg read_json(struct fixture *f, const struct pf_fb_table_desc *desc,
+                               const char *json)
+{
+    struct pf_fb_builder b;
+    struct pf_msg msg = {0};
+
+    pf_fb_builder_init(&b, &f->scratch);
+    assert_int_equal(pf_json_read(pf_str(json), desc, &b, &msg, PF_JSON_REFUSE_UNKNOWN, NULL), 0);
+    return msg;
+}
+
+static void test_view_status_shows_what_an_executor_said(void **state)
+{
+    struct fixture *f = *state;
+    struct pf_driver_update update = {0};
+    struct pf_task_status s;
+
+    update.status = TaskStatus__root(read_json(
+        f, &TaskStatus__desc,
+        "{\"task_id\":{\"value\":\"t1\"},\"state\":\"TASK_RUNNING\",\"executor_id\":{\"value\":"
+        "\"e1\"},\"data\":\"YWJj\",\"healthy\":false}"));
+    scheduler_status_view(&update, &s);
+    assert_string_equal(s.executor_id, "e1");
+    assert_int_equal(s.data_bytes, 3);
+    assert_memory_equal(s.data, "abc", 3);
+    assert_true(s.has_healthy && !s.is_healthy);
+    update.status = TaskStatus__root(read_json(
+        f, &TaskStatus__desc, "{\"task_id\":{\"value\":\"t1\"},\"state\":\"TASK_RUNNING\"}"));
+    scheduler_status_view(&update, &s);
+    assert_null(s.executor_id);
+    assert_int_equal(s.data_bytes, 0);
+    assert_false(s.has_healthy);
+}
+
+/* The status is that of wait(2). */
+static void test_view_failure_tells_how_an_executor_ended(void **state)
+{
+    struct fixture *f = *state;
+    struct pf_failure v;
+
+#define FAILURE(more)                                                                              \
+    Scheduler_Event_Failure__root(                                                                 \
+        read_json(f, &Scheduler_Event_Failure__desc, "{\"agent_id\":{\"value\":\"a1\"}" more "}"))
+#define OF_E1 ",\"executor_id\":{\"value\":\"e1\"}"
+    scheduler_failure_view(FAILURE(OF_E1 ",\"status\":768"), &v);
+    assert_string_equal(v.executor_id, "e1");
+    assert_true(v.has_exit_status && v.exit_status == 3 && v.signal == 0);
+    scheduler_failure_view(FAILURE(OF_E1 ",\"status\":9"), &v);
+    assert_true(!v.has_exit_status && v.signal == 9);
+    scheduler_failure_view(FAILURE(OF_E1 ",\"status\":-1"), &v);
+    assert_true(!v.has_exit_status && v.signal == 0);
+    scheduler_failure_view(FAILURE(""), &v);
+    assert_string_equal(v.agent_id, "a1");
+    assert_null(v.executor_id);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -262,6 +319,8 @@ int main(void)
         T(test_spec_health_checks),
         T(test_spec_merges_what_has_no_field),
         T(test_spec_takes_older_structures),
+        T(test_view_status_shows_what_an_executor_said),
+        T(test_view_failure_tells_how_an_executor_ended),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
