@@ -6,8 +6,11 @@
 #include "common/base/alloc.h"
 #include "master/core/agents.h"
 #include "master/core/allocator.h"
+#include "master/core/executors.h"
 #include "master/core/offers.h"
 #include "master/core/out.h"
+
+enum { EXECUTORS_LATER_MS = 1000 };
 
 bool pf_m_agent_is_offered(const struct m_agent *a)
 {
@@ -97,8 +100,28 @@ struct pf_ref pf_m_drain_put(struct pf_fb_builder *b, const struct m_agent *a)
 
 /* --- its course --- */
 
+static void shut_executors_down(struct pf_master *m, struct m_agent *a)
+{
+    struct m_executor *x;
+    struct m_link *l;
+
+    LIST_FOREACH(l, &a->links, of_agent)
+    {
+        LIST_FOREACH(x, &l->executors, of_link)
+        {
+            if (!x->is_shut_down) {
+                x->is_shut_down = true;
+                pf_m_send_shutdown(m, x);
+            }
+        }
+    }
+}
+
+/* Executors have the time of the longest of their tasks: then they are to end with what they have
+ * left. */
 static void kill_all(struct pf_master *m, struct m_agent *a)
 {
+    int64_t last_ms = m->wall_ms;
     struct m_task *t;
 
     if (!m_agent_is_registered(a)) {
@@ -109,7 +132,19 @@ static void kill_all(struct pf_master *m, struct m_agent *a)
     {
         if (!t->is_ended) {
             pf_m_send_drain_kill(m, t);
+            last_ms = t->kill_deadline_ms > last_ms ? t->kill_deadline_ms : last_ms;
         }
+    }
+    if (a->executors.len > 0) {
+        pf_heap_set(&m->agent_deadlines, &a->deadline,
+                    m->now_ms + last_ms - m->wall_ms + EXECUTORS_LATER_MS);
+    }
+}
+
+void pf_m_drain_deadline(struct pf_master *m, struct m_agent *a)
+{
+    if (a->drain.is_on && !a->drain.is_done) {
+        shut_executors_down(m, a);
     }
 }
 
@@ -150,7 +185,8 @@ static bool is_empty(const struct m_agent *a)
 {
     const struct m_task *t;
 
-    if (!m_agent_is_registered(a) || a->n_tasks > 0 || !STAILQ_EMPTY(&a->doomed)) {
+    if (!m_agent_is_registered(a) || a->n_tasks > 0 || a->executors.len > 0 ||
+        !STAILQ_EMPTY(&a->doomed)) {
         return false;
     }
     TAILQ_FOREACH(t, &a->tasks, of_agent)
@@ -169,7 +205,13 @@ void pf_m_drains_settle(struct pf_master *m)
     while ((a = TAILQ_FIRST(&m->drains)) != NULL) {
         TAILQ_REMOVE(&m->drains, a, of_drains);
         a->is_drain_due = false;
-        if (!a->drain.is_on || a->drain.is_done || !is_empty(a)) {
+        if (!a->drain.is_on || a->drain.is_done) {
+            continue;
+        }
+        if (a->n_tasks == 0) {
+            shut_executors_down(m, a);
+        }
+        if (!is_empty(a)) {
             continue;
         }
         a->drain.is_done = true;

@@ -26,6 +26,8 @@ struct pf_ref pf_m_drain_put(struct pf_fb_builder *b, const struct m_agent *a); 
 void pf_m_drain_begin(struct pf_master *m, struct m_agent *a, const struct m_drain *d);
 /* The agent registered: what is left on it is killed. */
 void pf_m_drain_go_on(struct pf_master *m, struct m_agent *a);
+/* Executors had their time. */
+void pf_m_drain_deadline(struct pf_master *m, struct m_agent *a);
 /* Something changed on the agent: looked at when the step ends, by pf_m_drains_settle. */
 void pf_m_drain_touch(struct pf_master *m, struct m_agent *a);
 void pf_m_drains_settle(struct pf_master *m);

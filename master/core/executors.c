@@ -7,6 +7,7 @@
 #include "common/base/limits.h"
 #include "master/core/agents.h"
 #include "master/core/convert.h"
+#include "master/core/drain.h"
 #include "master/core/frameworks.h"
 #include "master/core/out.h"
 
@@ -136,6 +137,7 @@ void pf_m_executor_end(struct pf_master *m, struct m_executor *x)
 
     pf_al_unuse(m->al, l->agent->al, l->framework->al, &x->resources);
     executor_free(m, x);
+    pf_m_drain_touch(m, l->agent);
 }
 
 void pf_m_link_end_executors(struct pf_master *m, struct m_link *l)

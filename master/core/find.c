@@ -60,7 +60,10 @@ static void find_agents(struct pf_master *m, struct find *f)
     struct pf_order_cursor c = {0};
 
     for (const struct m_agent *a; (a = pf_order_next(&m->agent_order, &c)) && look(f);) {
-        if (matches(f, pf_str(a->id), pf_str(a->hostname), f->text)) {
+        bool is_gone = a->sm.state == M_AGENT_GONE; /* another one may be called so now */
+        struct pf_str name = is_gone ? PF_STR("") : pf_str(a->hostname);
+
+        if (matches(f, pf_str(a->id), name, f->text)) {
             add(m, f,
                 &(struct Match__args){.kind = EntityKind_AGENT,
                                       .id = pf_str(a->id),

@@ -305,6 +305,11 @@ static void spend(struct budget *left, uint32_t row_bytes, uint32_t agents)
 static void agent_deadline(struct pf_master *m, struct budget *left, struct m_agent *a)
 {
     pf_heap_remove(&m->agent_deadlines, &a->deadline);
+    if (m_agent_is_registered(a)) {
+        pf_m_drain_deadline(m, a);
+        spend(left, 0, 1);
+        return;
+    }
     if (pf_m_seen_is_wanted(m, a)) {
         pf_m_seen_want(m, a);
         spend(left, 0, 0);

@@ -171,6 +171,53 @@ static void test_drain(void **state)
     mw_expect(w, FW, "'type':'OFFERS'", NULL);
 }
 
+/* An executor goes when its tasks are gone; one that keeps them is shut down when their time is
+ * over. */
+static void test_drain_of_executors(void **state)
+{
+    struct mw *w = *state;
+
+    mw_agent(w, AGENT, MW_A1, "cpus:4;mem:1024", "");
+    const char *f = mw_framework(w, FW, "", "");
+
+    for (unsigned i = 1; i <= 2; i++) {
+        char text[1000];
+
+        (void)snprintf(text, sizeof text,
+                       "{'name':'t','task_id':{'value':'t%u'},'agent_id':{'value':'" MW_A1 "'},"
+                       "'resources':[%s],'executor':{'executor_id':{'value':'e%u'},"
+                       "'command':{'value':'run'}}}",
+                       i, mw_res(w, "cpus:1"), i);
+        mw_expect(w, FW, "'type':'OFFERS'", NULL);
+        mw_accept(w, FW, mw_field(w, "id"), text, "'filters':{'refuse_seconds':0}");
+    }
+    mw_drop(w, AGENT);
+    mw_ask(w, OP, "DRAIN_AGENT", "'drain_agent':{" ID_A1 ",'max_grace_period':{'seconds':2}}");
+    mw_expect(w, AGENT, "AgentKill", "'t1'", NULL);
+    mw_expect(w, AGENT, "AgentKill", "'t2'", NULL);
+    mw_drop(w, OP);
+    mw_update(w, AGENT, f, "t1", "TASK_KILLED", 1);
+    mw_acknowledge(w, FW, MW_A1, "t1", 1);
+    mw_drop(w, AGENT);
+    mw_pass(w, 2999);
+    mw_expect_nothing(w, AGENT);
+    mw_pass(w, 1);
+    mw_expect(w, AGENT, "AgentShutdownExecutor", NULL);
+    mw_expect(w, AGENT, "AgentShutdownExecutor", NULL);
+    mw_update(w, AGENT, f, "t2", "TASK_KILLED", 2);
+    mw_acknowledge(w, FW, MW_A1, "t2", 2);
+    for (unsigned i = 1; i <= 2; i++) {
+        mw_ask(w, OP, "GET_AGENTS", "'agent_id':'" MW_A1 "'");
+        mw_expect(w, OP, "'state':'DRAINING'", NULL);
+        mw_send(w, AGENT,
+                "'body':{'AgentExecutorExited':{'framework_id':'%s','executor_id':'e%u','status':0,"
+                "'sequence':%u}}",
+                f, i, 20 + i);
+    }
+    mw_ask(w, OP, "GET_AGENTS", "'agent_id':'" MW_A1 "'");
+    mw_expect(w, OP, "'state':'DRAINED'", NULL);
+}
+
 /* A framework that is away does not hold a drain up. */
 static void test_drain_does_not_wait_for_who_is_away(void **state)
 {
@@ -442,6 +489,7 @@ int main(void)
         T(test_deactivated_agent_is_not_offered),
         T(test_waiting_names_it),
         T(test_drain),
+        T(test_drain_of_executors),
         T(test_drain_does_not_wait_for_who_is_away),
         T(test_drain_goes_on_after_a_takeover),
         T(test_drain_marks_gone),
