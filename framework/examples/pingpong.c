@@ -112,8 +112,10 @@ static void on_failure(void *ctx, struct pf_scheduler *s, const struct pf_failur
         printf("agent %s is gone\n", failure->agent_id);
     } else if (failure->signal) {
         printf("%s ended by signal %d\n", failure->executor_id, failure->signal);
-    } else {
+    } else if (failure->has_exit_status) {
         printf("%s ended with %d\n", failure->executor_id, failure->exit_status);
+    } else {
+        printf("%s ended, nobody saw how\n", failure->executor_id);
     }
 }
 

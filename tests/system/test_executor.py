@@ -156,6 +156,22 @@ def test_executor_comes_back_after_the_agent_was_killed():
         check_eq(len(ends), 2, "each task ends once", *lines)
 
 
+def test_executor_outlives_agent_and_launcher():
+    """Nobody is left who could see how it ends: that is what is said then."""
+    with Cluster(agents=1) as c, Pingpong(c, 2) as p:
+        p.hear(*running(2))
+        with open(os.path.join(c.dir, "agent-0", "run", "launcher.lock")) as f:
+            os.kill(int(f.read()), signal.SIGKILL)
+        c.kill("agent")
+        p.ask("are you there?")
+        p.say("finish ping.0")
+        p.hear("ping.0 is TASK_FINISHED")
+        os.kill(executor_pids(c)[0], signal.SIGKILL)
+        seen = p.hear("ping.1 is TASK_FAILED: ")
+        lines = seen + p.finish()
+        check("echo ended, nobody saw how" in lines, *lines)
+
+
 def test_executor_that_dies_while_the_agent_is_away():
     """What it said before its end is not lost: the agent looks at it when it is back."""
     with Cluster(agents=1) as c, Pingpong(c, 2) as p:
@@ -257,6 +273,7 @@ def test_group_starts_all_and_one_that_fails_takes_the_others_along():
 if __name__ == "__main__":
     main([test_tasks_share_an_executor_and_messages_go_both_ways,
           test_executor_comes_back_after_the_agent_was_killed,
+          test_executor_outlives_agent_and_launcher,
           test_executor_that_dies_while_the_agent_is_away,
           test_executor_that_is_killed_ends_its_tasks_with_a_reason,
           test_executors_that_are_no_good_end_their_tasks_and_nothing_else,
