@@ -71,7 +71,8 @@ def started_ms(c, n, *args):
 
 
 def n_sleeping(c):
-    launcher = measure.launcher_pids([d["work_dir"] for d in c.daemons() if d["kind"] == "agent"])[0]
+    dirs = [d["work_dir"] for d in c.daemons() if d["kind"] == "agent"]
+    launcher = measure.launcher_pids(dirs)[0]
     with open("/proc/%d/task/%d/children" % (launcher, launcher)) as f:
         return len(f.read().split())
 
