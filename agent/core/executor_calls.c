@@ -359,7 +359,11 @@ void ag_on_executor_call(struct pf_agent *a, struct Envelope env, struct client 
     enum Executor_Call_Type type = Executor_Call_type(c.msg);
     enum ReplyCode code = ReplyCode_OK;
 
-    if (Envelope_body_type(env) != Body_Executor_Call || Envelope_is_reply(env)) {
+    if (Envelope_is_reply(env)) { /* nothing was asked; a reply to a reply would never end */
+        a->n_bad++;
+        return;
+    }
+    if (Envelope_body_type(env) != Body_Executor_Call) {
         answer(a, &c, ReplyCode_UNSUPPORTED, "an executor may not say this");
         return;
     }

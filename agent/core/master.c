@@ -275,7 +275,8 @@ bool ag_on_link_message(struct pf_agent *a, struct Envelope env, uint64_t peer)
     struct master_link *l = link_of(a, peer);
     enum Body type = Envelope_body_type(env);
     bool is_answer =
-        type == Body_AgentRegistered || type == Body_AgentTasksWanted || type == Body_Reply;
+        (Envelope_is_reply(env) || Envelope_request_id(env) == 0) &&
+        (type == Body_AgentRegistered || type == Body_AgentTasksWanted || type == Body_Reply);
 
     if (!l) {
         return false;

@@ -10,7 +10,7 @@
  *   x N        bit 1: sandboxes are made at once, bit 2: what starts runs at once (both at first)
  *   h N        bit 1: a slow store                K  SIGKILL and recovery
  * $a: id of the agent, $l: uuid of the last launch started, $u: of the last update, $r: number of
- * the request to register. */
+ * the request to register, $t: token of the last executor started. */
 #include <stdio.h>
 #include "agent/core/agent.h"
 #include "common/base/alloc.h"
@@ -35,6 +35,16 @@ struct target {
     uint32_t n_closing;
 };
 
+static void learn_token(struct target *x, const struct pf_agent_act_start *start)
+{
+    struct pf_str prefix = PF_STR("PROFFER_EXECUTOR_TOKEN=");
+    for (uint32_t i = 0; i < start->n_env; i++) {
+        if (pf_str_has_prefix(start->env[i], prefix)) {
+            fuzz_set_var(&x->w, 't', pf_str(start->env[i].at + prefix.len));
+        }
+    }
+}
+
 static void on_act(struct target *x, const struct pf_effect *e)
 {
     const struct pf_agent_act_sandbox *sandbox = e->data;
@@ -53,6 +63,7 @@ static void on_act(struct target *x, const struct pf_effect *e)
         PF_ASSERT(start->n_args > 0 && start->path.len > 0);
         fuzz_mix(&x->w, start->launch.b, sizeof start->launch.b);
         fuzz_set_var_base64(&x->w, 'l', (struct pf_bytes){start->launch.b, 16});
+        learn_token(x, start);
         if (x->n_starts < PENDING_MAX && (x->automatic & AUTO_RUN) != 0) {
             x->start[x->n_starts++] = start->launch;
         }

@@ -41,6 +41,8 @@ static void test_agent_task_states(void **state)
     static const char *const allowed[] = {"", "25", "35", "45", "5", ""};
 
     (void)state;
+    assert_int_equal(ag_executor_table.n_states, PF_ARRAY_LEN(allowed));
+    check_pairs(&ag_executor_table, allowed);
     assert_int_equal(ag_run_table.n_states, PF_ARRAY_LEN(allowed));
     check_pairs(&ag_run_table, allowed);
     for (uint32_t i = 0; i < ag_run_table.n_states; i++) {
