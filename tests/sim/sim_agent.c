@@ -494,7 +494,7 @@ struct sim_node *sim_agent_new(struct sim *s, uint32_t index)
     uint32_t cpus = index == 0 ? 2 * s->o.n_frameworks : 1 + (uint32_t)sim_dice(s, 4);
     char total[48];
 
-    (void)snprintf(total, sizeof total, "cpus:%u;mem:8192", cpus);
+    (void)snprintf(total, sizeof total, "cpus:%u.4;mem:8192;disk:1000", cpus);
     PF_ASSERT(pf_res_parse(pf_str(total), &a->total, &err) == 0);
     sim_saw_capacity(s, &a->n, cpus * 1000);
     return &a->n;

@@ -11,7 +11,14 @@
 #include "common/link/envelope.h"
 #include "tests/sim/sim_internal.h"
 
-enum { LONG_TASKS = 3, SHORT_TASKS = 3, OFFERS_MAX = 64, TASKS_MAX = 8192, CPU_MILLI = 500 };
+enum {
+    LONG_TASKS = 3,
+    SHORT_TASKS = 3,
+    OFFERS_MAX = 64,
+    TASKS_MAX = 8192,
+    CPU_MILLI = 500,
+    EXECUTOR_MILLI = 10
+};
 
 struct task {
     bool is_long, is_running, is_over, is_killed;
@@ -20,6 +27,7 @@ struct task {
 struct offer {
     char id[64], agent_id[64];
     uint32_t n_fits; /* so many tasks */
+    bool has_spare;  /* ... and an executor beside them */
 };
 
 struct ack { /* that the owner will give */
@@ -124,9 +132,23 @@ static struct pf_msg task_info(struct framework *f, struct pf_fb_builder *b, con
     return TaskInfo__finish(b, TaskInfo__put(b, &t));
 }
 
+/* The default executor that the framework has on each agent, as long as it has tasks there. */
+static struct pf_msg executor_info(struct pf_fb_builder *b)
+{
+    const struct pf_ref resources[] = {put_resource(b, "cpus", EXECUTOR_MILLI / 1000.0),
+                                       put_resource(b, "mem", 32), put_resource(b, "disk", 1)};
+    struct ExecutorInfo__args x = {
+        .type = PF_OPT(ExecutorInfo_Type_DEFAULT),
+        .executor_id = ExecutorID__put(b, &(struct ExecutorID__args){.value = PF_STR("pod")}),
+        .resources = {resources, 3},
+    };
+
+    return ExecutorInfo__finish(b, ExecutorInfo__put(b, &x));
+}
+
 static void use_offer(struct framework *f, const struct offer *o)
 {
-    struct pf_fb_builder b[4];
+    struct pf_fb_builder b[4], executor;
     struct pf_msg info[4];
     struct pf_str id = pf_str(o->id);
     uint32_t n = 0, want_long = count(f, true) < LONG_TASKS ? 1 : 0;
@@ -150,8 +172,12 @@ static void use_offer(struct framework *f, const struct offer *o)
     ev.accept.n_offers = 1;
     ev.accept.task = info;
     ev.accept.n_tasks = n;
+    ev.accept.is_group = n == 1 && o->has_spare && sim_chance(f->n.s, 40);
+    pf_fb_builder_init(&executor, NULL);
+    ev.accept.executor = executor_info(&executor);
     ev.accept.refuse_ms = n > 0 ? 0 : !f->n.s->is_calm && sim_chance(f->n.s, 20) ? 5000 : 300;
     driver_step(f, &ev);
+    pf_fb_builder_fini(&executor);
     for (uint32_t i = 0; i < n; i++) {
         pf_fb_builder_fini(&b[i]);
     }
@@ -274,18 +300,21 @@ static void on_whim(struct sim *s, struct sim_node *n, void *data)
 
 /* --- acts ------------------------------------------------------------------------------------- */
 
-static uint32_t n_fits(struct Offer o)
+static void note_amounts(struct Offer o, struct offer *to)
 {
-    double cpus = 0;
+    double cpus = 0, disk = 0;
 
     for (uint32_t i = 0; i < Offer_resources__len(o); i++) {
         struct Resource r = Offer_resources__at(o, i);
 
         if (pf_str_is(Resource_name(r), "cpus")) {
             cpus += Value_Scalar_value(Resource_scalar(r));
+        } else if (pf_str_is(Resource_name(r), "disk")) {
+            disk += Value_Scalar_value(Resource_scalar(r));
         }
     }
-    return (uint32_t)(cpus * 1000 / CPU_MILLI + 0.0001);
+    to->n_fits = (uint32_t)(cpus * 1000 / CPU_MILLI + 0.0001);
+    to->has_spare = disk >= 1 && cpus * 1000 > to->n_fits * CPU_MILLI + EXECUTOR_MILLI;
 }
 
 static void note_offers(struct framework *f, struct Scheduler_Event_Offers x)
@@ -299,7 +328,7 @@ static void note_offers(struct framework *f, struct Scheduler_Event_Offers x)
             (void)snprintf(to->id, sizeof to->id, "%.*s", PF_STR_ARG(OfferID_value(Offer_id(o))));
             (void)snprintf(to->agent_id, sizeof to->agent_id, "%.*s",
                            PF_STR_ARG(AgentID_value(Offer_agent_id(o))));
-            to->n_fits = n_fits(o);
+            note_amounts(o, to);
         }
     }
 }
