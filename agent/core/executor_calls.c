@@ -160,6 +160,10 @@ static const char *update_take(struct pf_agent *a, const struct call *c, struct 
 
     if (!t || t->executor != c->executor || !ag_task_has_heard(t, uuid)) {
         problem = task_problem(a, c, t, bytes);
+        if (problem && (!t || t->executor != c->executor || ag_run_is_ended(&t->run))) {
+            /* Maybe one that was stored, and forgotten with its task: not to be kept any more. */
+            ag_executor_say_acknowledged(a, c->executor, id, bytes);
+        }
         if (problem) {
             return problem;
         }

@@ -87,6 +87,27 @@ static void test_executor_runs_a_task(void **state)
     assert_int_equal(n_bad(s), 0);
 }
 
+/* For an executor that ended meanwhile: the master took no resources for another one. */
+static void test_task_joins_only_a_live_one(void **state)
+{
+    struct agent_sim *s = *state;
+    struct sim_group_task task = {"t2", 2, NULL};
+    struct pf_buf text = {0}, body = {0};
+
+    sim_task_json(s, &task, EXECUTOR("e1", "executor"), &text);
+    pf_buf_printf(&body,
+                  "{'AgentLaunch': {'framework_id': 'f1', 'framework_info': {'user': 'u', 'name': "
+                  "'f', 'id': {'value': 'f1'}}, 'tasks': [{'joins_executor': true, %s]}}",
+                  pf_buf_cstr(&text) + 1);
+    agent_sim_say(s, pf_buf_cstr(&body));
+    assert_string_equal(agent_sim_states(s, 2), "TASK_DROPPED");
+    AGENT_SIM_EXPECT(s, "AgentUpdate", "REASON_EXECUTOR_TERMINATED", "executor has ended");
+    assert_int_equal(s->n_exited, 0);
+    (void)given_task(s, "executor");
+    pf_buf_fini(&text);
+    pf_buf_fini(&body);
+}
+
 /* It stays without tasks until it is told to go; then its resources are free. */
 static void test_executor_is_shut_down(void **state)
 {
@@ -461,6 +482,31 @@ static void test_executor_repeats_an_update(void **state)
     assert_int_equal(n_bad(s), 0);
 }
 
+/* The same of a task that the agent has forgotten since: it is not told again, but the executor must
+ * not keep it for ever either. */
+static void test_executor_repeats_the_update_of_a_forgotten_task(void **state)
+{
+    struct agent_sim *s = *state;
+    struct sim_executor *x = given_task(s, "executor");
+    struct sim_executor_update again = {.task_id = "t1", .state = TaskState_TASK_FINISHED};
+
+    agent_sim_launch_on(s, "f1", "t2", 2, EXECUTOR("e1", "executor"));
+    agent_sim_executor_update(s, x, "t1", TaskState_TASK_FINISHED);
+    agent_sim_run(s);
+    again.uuid = s->next_update;
+    agent_sim_kill(s);
+    x->updates[x->n_updates++] = again;
+    agent_sim_start(s);
+    agent_sim_master_up(s, 2);
+    assert_int_equal(x->n_updates, 0);
+    assert_string_equal(agent_sim_states(s, 1), "TASK_RUNNING TASK_FINISHED");
+    assert_string_equal(agent_sim_states(s, 2), "TASK_RUNNING");
+    agent_sim_executor_update(s, x, "t1", TaskState_TASK_FAILED); /* and the same of a new one */
+    agent_sim_run(s);
+    assert_int_equal(x->n_updates, 0);
+    assert_string_equal(agent_sim_states(s, 1), "TASK_RUNNING TASK_FINISHED");
+}
+
 static void test_executor_that_does_not_return_is_killed(void **state)
 {
     struct agent_sim *s = *state;
@@ -609,6 +655,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_executor_runs_a_task),
         CASE(test_executor_is_shut_down),
+        CASE(test_task_joins_only_a_live_one),
         CASE(test_executor_that_ignores_shutdown_is_killed),
         CASE(test_executor_of_other_info_is_refused),
         CASE(test_executor_that_never_subscribes_is_killed),
@@ -624,6 +671,7 @@ int main(void)
         CASE(test_executor_may_lose_its_link),
         CASE(test_executor_returns_to_a_restarted_agent),
         CASE(test_executor_repeats_an_update),
+        CASE(test_executor_repeats_the_update_of_a_forgotten_task),
         CASE(test_executor_that_does_not_return_is_killed),
         CASE(test_executor_dies_without_the_agent),
         CASE(test_executor_dies_with_the_launcher),
