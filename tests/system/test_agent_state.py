@@ -11,7 +11,8 @@ import subprocess
 import tempfile
 import time
 
-from cluster import BIN, TIMEOUT_S, Cluster, check, check_eq, clean_env, main
+from cluster import (BIN, TIMEOUT_S, Cluster, check, check_eq, clean_env, main,
+                     processes_of as left_in)
 
 AGENT = os.path.join(BIN, "proffer-agent")
 PAGE = 4096
@@ -21,20 +22,20 @@ SEED = 5
 class Agent:
     """One agent without a cluster. ready: it got so far; else it ended by itself."""
 
-    def __init__(self, work_dir, *args):
+    def __init__(self, work_dir, *args, master="127.0.0.1:1"):
         self.process = subprocess.Popen(
             [AGENT, "--work-dir", work_dir, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
-             "--master", "127.0.0.1:1", "--ready-fd", "1", *args],
+             "--master", master, "--ready-fd", "1", *args],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=clean_env())
         got, _, _ = select.select([self.process.stdout], [], [], TIMEOUT_S)
         check(got, "neither ready nor ended")
         self.ready = bool(self.process.stdout.readline())
 
-    def end(self):
-        """Its exit code, and what it said."""
-        if self.ready:
-            self.process.send_signal(signal.SIGTERM)
+    def end(self, how=signal.SIGTERM):
+        """Its exit code, and what it said. `how` 0: it ends by itself."""
+        if self.ready and how:
+            self.process.send_signal(how)
         _, err = self.process.communicate(timeout=TIMEOUT_S)
         return self.process.returncode, err.decode(errors="replace")
 
@@ -217,8 +218,44 @@ def test_chatty_task_stays_bounded():
         check_eq(tail.out, "the end\n", tail)
 
 
+def test_cleanup_ends_what_a_former_life_left():
+    """Tasks run on after SIGTERM; an agent that starts with --recover=cleanup ends them and its
+    launcher, tells the master, and ends. Its identity stays."""
+    base = tempfile.mkdtemp(prefix="pf.")
+    work = os.path.join(base, "w")
+    try:
+        with Cluster(agents=0) as c:
+            master = [d for d in c.state()["daemons"] if d["kind"] == "master"][0]["native"]
+            key = ("--key-file", os.path.join(c.dir, "key"))
+            a = Agent(work, *key, "--ready-when", "registered", master=master)
+            check(a.ready, "it does not register")
+            r = c.proffer("run", "-d", "--", "sleep", "600")
+            check_eq(r.code, 0, r)
+            end = time.monotonic() + TIMEOUT_S
+            while not [t for t in c.list("ps") if t["state"] == "TASK_RUNNING"]:
+                check(time.monotonic() < end, "the task does not run")
+            check_eq(a.end()[0], 0)
+            check(left_in(work), "its tasks went with the agent")
+            a = Agent(work, *key, "--recover", "cleanup", master=master)
+            code, err = a.end(how=0)
+            check_eq(code, 0, err)
+            end = time.monotonic() + TIMEOUT_S
+            while left_in(work):
+                check(time.monotonic() < end, "left over: %s" % left_in(work), err)
+            task = c.list("tasks")[0]
+            check_eq(task["state"], "TASK_KILLED", task)
+            said = c.proffer("show", task["id"])
+            check("--recover=cleanup" in said.out, said)
+            a = Agent(work, *key, "--ready-when", "registered", master=master)
+            check(a.ready, "it cannot come back")
+            check_eq(a.end()[0], 0)
+            stop_launcher(work)
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
 if __name__ == "__main__":
     main([test_torn_file_is_named, test_foreign_file_is_named,
           test_newer_state_is_refused_with_both_levels, test_state_of_another_program_is_refused,
           test_held_state_names_its_holder, test_every_page_damaged_in_turn,
-          test_chatty_task_stays_bounded])
+          test_chatty_task_stays_bounded, test_cleanup_ends_what_a_former_life_left])
