@@ -290,6 +290,7 @@ static void http_metrics(void *ctx, struct pf_buf *out)
     const struct pf_containers_counters *c = pf_containers_counters(d->containers);
     const struct pf_files_counters *f = pf_files_counters(d->files);
     const struct pf_logtrim_counters *t = pf_logtrim_counters(d->logtrim);
+    const struct pf_executor_api_counters *x = pf_executor_api_counters(d->executor_api);
     struct pf_agent_stats s;
 
     pf_agent_stats(d->core, &s);
@@ -335,6 +336,12 @@ static void http_metrics(void *ctx, struct pf_buf *out)
          false},
         {"proffer_agent_output_cut_bytes_total", "Bytes of output removed so.", t->cut_bytes,
          false},
+        {"proffer_agent_sandboxes_lost_total", "Sandboxes that somebody removed under their task.",
+         s.lost_sandboxes, false},
+        {"proffer_agent_executor_calls_total", "Calls of executors over HTTP.", x->calls, false},
+        {"proffer_agent_executor_calls_refused_total", "Of these, refused by the core.",
+         x->refused, false},
+        {"proffer_agent_executor_streams", "Executors subscribed over HTTP.", x->n_streams, true},
         {"proffer_agent_checks_running", "TCP and HTTP checks that run.", pf_checks_n(d->checks),
          true},
     };

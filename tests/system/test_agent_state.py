@@ -218,6 +218,24 @@ def test_chatty_task_stays_bounded():
         check_eq(tail.out, "the end\n", tail)
 
 
+def test_sandbox_removed_under_a_task():
+    """The task runs on and ends by its own status; whoever asks for its output hears why there is
+    none."""
+    with Cluster(agents=1) as c:
+        r = c.proffer("run", "-d", "--", "sh", "-c", "echo hello; cd /; exec sleep 600")
+        check_eq(r.code, 0, r)
+        end = time.monotonic() + TIMEOUT_S
+        while not [t for t in c.list("ps") if t["state"] == "TASK_RUNNING"]:
+            check(time.monotonic() < end, "the task does not run")
+        task = c.list("ps")[0]["id"]
+        shutil.rmtree(os.path.join(agent_work_dir(c), "sandboxes"))
+        while "the sandbox was removed" not in (said := c.proffer("logs", task)).err:
+            check(time.monotonic() < end, "nobody noticed", said)
+        check_eq(c.list("ps")[0]["state"], "TASK_RUNNING")
+        r = c.proffer("run", "--", "echo", "others are not touched")
+        check_eq(r.out, "others are not touched\n", r)
+
+
 def test_cleanup_ends_what_a_former_life_left():
     """Tasks run on after SIGTERM; an agent that starts with --recover=cleanup ends them and its
     launcher, tells the master, and ends. Its identity stays."""
@@ -258,4 +276,5 @@ if __name__ == "__main__":
     main([test_torn_file_is_named, test_foreign_file_is_named,
           test_newer_state_is_refused_with_both_levels, test_state_of_another_program_is_refused,
           test_held_state_names_its_holder, test_every_page_damaged_in_turn,
-          test_chatty_task_stays_bounded, test_cleanup_ends_what_a_former_life_left])
+          test_chatty_task_stays_bounded, test_sandbox_removed_under_a_task,
+          test_cleanup_ends_what_a_former_life_left])
