@@ -43,10 +43,11 @@ static struct past past_of(const struct pf_master *m, struct TaskStatus s)
     return p;
 }
 
+/* An agent remembers no health. */
 static bool is_same(const struct past *a, const struct past *b)
 {
     return a->at_ms == b->at_ms && a->state == b->state && a->reason == b->reason &&
-           a->source == b->source && a->health == b->health;
+           a->source == b->source;
 }
 
 /* Takes it out, if it is there. */
