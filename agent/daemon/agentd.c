@@ -396,6 +396,7 @@ static int boot_helpers(struct agentd *d, struct pf_err *err)
     const struct pf_fetches_options fo = {.run_dir = d->run_dir,
                                           .cache_dir = d->cache_dir,
                                           .program = fetcher,
+                                          .base = d->o->frameworks_home,
                                           .stall_ms = (uint32_t)d->o->fetch_stall_ms};
     const struct pf_logtrim_options to = {.max_bytes = (uint64_t)d->o->log_max_bytes,
                                           .dir = d->work_dir,

@@ -78,6 +78,19 @@ static void act_start(struct agentd *d, const struct pf_agent_act_start *a)
     }
 }
 
+/* An endless transfer ends before the disk is full for everybody. */
+static uint64_t fetch_max(const struct agentd *d)
+{
+    uint64_t reserve = (uint64_t)d->o->min_free_bytes;
+    uint64_t room = d->free_bytes > reserve ? d->free_bytes - reserve : 1;
+    uint64_t max = (uint64_t)d->o->fetch_max_bytes;
+
+    if (d->free_bytes == 0) { /* not measured; or full, which the transfer will see */
+        return max;
+    }
+    return max != 0 && max < room ? max : room;
+}
+
 static void act_fetch(struct agentd *d, const struct pf_agent_act_fetch *a)
 {
     struct pf_agent_event ev = {.type = PF_AGENT_PROCESS};
@@ -86,6 +99,7 @@ static void act_fetch(struct agentd *d, const struct pf_agent_act_fetch *a)
 
     int sys = pf_users_find(&d->users, a->user, pf_loop_now_ms(d->loop), &user);
     if (sys == 0) {
+        pf_fetches_set_max(d->fetches, fetch_max(d));
         sys = pf_fetches_start(d->fetches, d->launcher, a, &user, &stage);
     }
     if (sys != 0) {

@@ -28,8 +28,9 @@ struct report {
 };
 
 struct pf_fetches {
-    char *dir, *cache_dir, *program;
+    char *dir, *cache_dir, *program, *base;
     uint32_t stall_ms;
+    uint64_t file_max_bytes;
     struct pf_map by_launch;
     struct pf_fb_builder builder;
     struct pf_buf text, path;
@@ -219,8 +220,8 @@ static struct pf_bytes plan_finish(struct pf_fetches *f, struct FetchPlan plan,
         .cache_dir = cache,
         .cache_max_bytes = FetchPlan_cache_max_bytes(plan),
         .stall_ms = f->stall_ms,
-        .file_max_bytes = FetchPlan_file_max_bytes(plan),
-        .base = FetchPlan_base(plan),
+        .file_max_bytes = f->file_max_bytes,
+        .base = pf_str(f->base),
     };
     struct pf_bytes bytes = pf_msg_bytes(FetchPlan__finish(b, FetchPlan__put(b, &args)));
     pf_free(uri);
@@ -366,6 +367,7 @@ int pf_fetches_create(const struct pf_fetches_options *o, struct pf_fetches **ou
     f->cache_dir = pf_strdup(o->cache_dir);
     f->program = pf_strdup(o->program);
     f->stall_ms = o->stall_ms;
+    f->base = pf_strdup(o->base != NULL ? o->base : "");
     int rc = pf_mkdir_p(f->dir, 0700, err);
     if (rc == 0) {
         rc = find_old(f, err);
@@ -396,5 +398,11 @@ void pf_fetches_destroy(struct pf_fetches *f)
     pf_free(f->dir);
     pf_free(f->cache_dir);
     pf_free(f->program);
+    pf_free(f->base);
     pf_free(f);
+}
+
+void pf_fetches_set_max(struct pf_fetches *f, uint64_t file_max_bytes)
+{
+    f->file_max_bytes = file_max_bytes;
 }

@@ -17,6 +17,7 @@ struct pf_fetches_options {
     const char *run_dir;   /* reports go to `fetch` in it */
     const char *cache_dir; /* holds a directory for each user; made when first needed */
     const char *program;   /* path of proffer-fetcher */
+    const char *base;      /* put before relative paths; NULL or "" = they are refused */
     uint32_t stall_ms;     /* a transfer without progress fails after this */
 };
 
@@ -24,6 +25,8 @@ struct pf_fetches_options {
 PF_MUST_USE int pf_fetches_create(const struct pf_fetches_options *o, struct pf_fetches **out,
                                   struct pf_err *err);
 void pf_fetches_destroy(struct pf_fetches *f);
+/* From now on no file, and no archive's contents, may be larger; 0 = any, as at first. */
+void pf_fetches_set_max(struct pf_fetches *f, uint64_t file_max_bytes);
 
 /* Hands it to the launcher. 0, or errno with the stage that failed (static text). */
 int pf_fetches_start(struct pf_fetches *f, struct pf_launcher_link *k,

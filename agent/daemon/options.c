@@ -17,8 +17,8 @@ static const struct pf_option table[] = {
      PF_OPTION_LIST, FIELD(masters), "127.0.0.1:5055", 0, 0, false},
     {"listen", "HOST:PORT", "Address for the command line (native protocol); port 0 picks one",
      PF_OPTION_STRING, FIELD(listen), "127.0.0.1:5056", 0, 0, false},
-    {"http", "HOST:PORT", "Address of /health, /version and /metrics", PF_OPTION_STRING,
-     FIELD(http), "127.0.0.1:5051", 0, 0, false},
+    {"http", "HOST:PORT", "Address of the executor API, /health, /version and /metrics",
+     PF_OPTION_STRING, FIELD(http), "127.0.0.1:5051", 0, 0, false},
     {"work-dir", "DIR", "Where state and sandboxes are kept", PF_OPTION_STRING, FIELD(work_dir),
      "/var/lib/proffer/agent", 0, 0, false},
     {"resources", "TEXT", "What to offer, as \"cpus:4;mem:2048;ports:[31000-32000]\" (mem and disk "
@@ -63,6 +63,11 @@ static const struct pf_option table[] = {
      "keeps all", PF_OPTION_SIZE, FIELD(log_max_bytes), "64M", 0, INT64_MAX, false},
     {"fetch-cache-bytes", "SIZE", "Room for fetched files that are kept, for each user; 0: none",
      PF_OPTION_SIZE, FIELD(fetch_cache_bytes), "2G", 0, INT64_MAX, false},
+    {"fetch-max-bytes", "SIZE", "Larger files, and larger contents of archives, are not fetched; 0: "
+     "only the disk and --min-free bound them", PF_OPTION_SIZE, FIELD(fetch_max_bytes), "0", 0,
+     INT64_MAX, false},
+    {"frameworks-home", "DIR", "Put before relative paths of files that tasks want fetched",
+     PF_OPTION_STRING, FIELD(frameworks_home), "", 0, 0, false},
     {"fetch-stall", "TIME", "A transfer without progress fails after this", PF_OPTION_DURATION,
      FIELD(fetch_stall_ms), "60s", 1, 24 * HOUR_MS, false},
     {"isolation", "HOW", "auto: tasks are held to their limits by cgroups where that is permitted; "

@@ -15,7 +15,7 @@ struct pf_agentd_options {
     struct pf_ptrs masters; /* char * */
     char *listen, *http, *work_dir, *resources, *attributes, *hostname, *key_file, *cluster,
         *task_user, *launcher, *fetcher, *log_level_name, *ready_when, *recover, *reconfiguration,
-        *isolation_name;
+        *isolation_name, *frameworks_home;
     bool insecure, allow_any_user, stop_launcher, authenticates_executors, limits_cpu_hard;
     bool waits_registered; /* ready_when says so */
     bool cleans_up;        /* recover says so */
@@ -23,7 +23,7 @@ struct pf_agentd_options {
     int policy;            /* pf_agent_reconfiguration */
     int64_t min_free_bytes, ready_fd, simulate, task_pids_max;
     int64_t executor_subscribe_ms, executor_resubscribe_ms, executor_shutdown_ms;
-    int64_t gc_delay_ms, log_max_bytes, fetch_cache_bytes, fetch_stall_ms;
+    int64_t gc_delay_ms, log_max_bytes, fetch_cache_bytes, fetch_stall_ms, fetch_max_bytes;
     enum pf_log_level log_level;
 };
 

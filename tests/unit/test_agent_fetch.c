@@ -233,6 +233,33 @@ static void test_fetch_that_fails_names_the_uri(void **state)
     }
 }
 
+static void test_fetch_knows_the_limit_and_the_base(void **state)
+{
+    struct world *w = *state;
+    const struct pf_fetches_options o = {.run_dir = w->run,
+                                         .cache_dir = w->cache,
+                                         .program = PF_FETCHER_PATH,
+                                         .base = w->dir,
+                                         .stall_ms = 5000};
+    char source[128];
+
+    pf_fetches_destroy(w->fetches);
+    w->fetches = NULL;
+    assert_int_equal(pf_fetches_create(&o, &w->fetches, NULL), 0);
+    (void)snprintf(source, sizeof source, "%s/source.txt", w->dir);
+    write_file(source, "content", 0644);
+    pf_fetches_set_max(w->fetches, 6);
+    fetch(w, "source.txt");
+    assert_string_equal(w->report, "source.txt: larger than 6 bytes");
+    w->n_ended = 0;
+    pf_launcher_link_forget(w->link, launch);
+    pf_fetches_forget(w->fetches, launch);
+    pf_fetches_set_max(w->fetches, 7);
+    fetch(w, "source.txt");
+    assert_int_equal(w->wait_status, 0);
+    expect_file(w->box, "source.txt", "content");
+}
+
 /* What it gets, and how its words are made fit to be shown. */
 static void test_fetch_gives_the_plan_and_cleans_what_is_said(void **state)
 {
@@ -300,6 +327,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fetch_that_fails_names_the_uri, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch_gives_the_plan_and_cleans_what_is_said, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_fetch_knows_the_limit_and_the_base, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch_reports_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch_without_a_fetcher_fails_by_name, setup,
                                         teardown),
