@@ -8,9 +8,11 @@
  *   l 0 text   the launcher of this instance comes up       L  it goes      e  its list ends
  *   p N text   a LauncherProcess                  b N  the oldest sandbox gets errno N
  *   x N        bit 1: sandboxes are made at once, bit 2: what starts runs at once (both at first)
+ *   c N        the last check by TCP or HTTP is answered by status N, 0 = refused
+ *   g 0        the sandbox of $l is gone
  *   h N        bit 1: a slow store                K  SIGKILL and recovery
- * $a: id of the agent, $l: uuid of the last launch started, $u: of the last update, $r: number of
- * the request to register, $t: token of the last executor started. */
+ * $a: id of the agent, $l: uuid of the last launch started or fetched for, $u: of the last update,
+ * $r: number of the request to register, $t: token of the last executor started. */
 #include <stdio.h>
 #include "agent/core/agent.h"
 #include "common/base/alloc.h"
@@ -31,6 +33,7 @@ struct target {
     uint32_t automatic;
     struct pf_uuid sandbox[PENDING_MAX], start[PENDING_MAX];
     uint32_t n_sandboxes, n_starts;
+    struct pf_uuid started, check; /* the last ones */
     uint64_t closing[FUZZ_PEERS * 2];
     uint32_t n_closing;
 };
@@ -51,6 +54,8 @@ static void on_act(struct target *x, const struct pf_effect *e)
     const struct pf_agent_act_start *start = e->data;
     const struct pf_agent_act_read *file = e->data;
     const struct pf_agent_act_stdin *in = e->data;
+    const struct pf_agent_act_fetch *fetch = e->data;
+    const struct pf_agent_act_check *check = e->data;
     switch ((enum pf_agent_act)e->act) {
     case PF_AGENT_ACT_SANDBOX:
         PF_ASSERT(sandbox->path.at[0] == '/');
@@ -61,6 +66,7 @@ static void on_act(struct target *x, const struct pf_effect *e)
         break;
     case PF_AGENT_ACT_START:
         PF_ASSERT(start->n_args > 0 && start->path.len > 0);
+        x->started = start->launch;
         fuzz_mix(&x->w, start->launch.b, sizeof start->launch.b);
         fuzz_set_var_base64(&x->w, 'l', (struct pf_bytes){start->launch.b, 16});
         learn_token(x, start);
@@ -68,14 +74,21 @@ static void on_act(struct target *x, const struct pf_effect *e)
             x->start[x->n_starts++] = start->launch;
         }
         break;
+    case PF_AGENT_ACT_FETCH:
+        PF_ASSERT(fetch->plan.len > 0 && fetch->sandbox.at[0] == '/');
+        fuzz_mix(&x->w, fetch->launch.b, sizeof fetch->launch.b);
+        fuzz_set_var_base64(&x->w, 'l', (struct pf_bytes){fetch->launch.b, 16});
+        break;
+    case PF_AGENT_ACT_CHECK:
+        PF_ASSERT(check->port > 0 && check->timeout_ms > 0);
+        x->check = check->check;
+        break;
     case PF_AGENT_ACT_READ: fuzz_answered(&x->w, file->peer, file->request_id); break;
     case PF_AGENT_ACT_STDIN: fuzz_answered(&x->w, in->peer, in->request_id); break;
     case PF_AGENT_ACT_SIGNAL:
     case PF_AGENT_ACT_FORGET:
     case PF_AGENT_ACT_ENDED:
     case PF_AGENT_ACT_REMOVE:
-    case PF_AGENT_ACT_FETCH:
-    case PF_AGENT_ACT_CHECK:
     case PF_AGENT_ACT_LIMIT:
     case PF_AGENT_ACT_FILES:
     case PF_AGENT_ACT_SESSION_OPEN:
@@ -224,6 +237,7 @@ static void create(struct target *x, uint32_t bits)
         .attributes = "rack:a;slots:3", .work_dir = "/w", .isolation = "accounted, not enforced",
         .default_user = "", .task_user = "nobody", .runs_as_root = bits & 1,
         .allow_any_user = bits & 2, .min_free_bytes = 64 << 20, .resend_ms = 10000,
+        .disk_bytes = UINT64_C(2) << 30, .cache_dir = "/cache",
     };
     x->automatic = AUTO_SANDBOX | AUTO_RUN;
     begin(x);
@@ -309,6 +323,18 @@ static void run_line(struct target *x, const struct fuzz_line *line)
         if (x->n_sandboxes > 0) {
             sandbox_done(x, (int)line->n);
         }
+        break;
+    case 'c': {
+        struct pf_agent_event ev = {.type = PF_AGENT_CHECKED};
+        ev.checked.check = x->check;
+        ev.checked.is_done = line->n != 0;
+        ev.checked.status_code = line->n;
+        ev.checked.text = PF_STR("refused");
+        step(x, ev);
+        break;
+    }
+    case 'g':
+        step(x, (struct pf_agent_event){.type = PF_AGENT_SANDBOX_GONE, .launch = x->started});
         break;
     case 'x': x->automatic = line->n; break;
     case 'h': x->w.is_slow = line->n & 1; break;
