@@ -302,6 +302,7 @@ int pf_pages_next(struct pf_client *c, struct pf_pages *p, struct Master_Respons
     struct Master_Call__args call = {.type = PF_OPT(p->type),
                                      .page = Page__put(b, &page),
                                      .framework_id = p->framework_id,
+                                     .agent_id = p->agent_id,
                                      .states = p->states};
     int rc = pf_client_ask(c, &call, out, err);
     if (rc != 0) {

@@ -74,10 +74,11 @@ PF_MUST_USE int pf_client_call_once(struct pf_client *c, uint8_t body_type, stru
 PF_MUST_USE int pf_client_ask(struct pf_client *c, const struct Master_Call__args *call,
                               struct Master_Response *out, struct pf_err *err);
 
-/* Walks the pages of a list. Set the first three fields; the rest is zero. */
+/* Walks the pages of a list. Set the first four fields; the rest is zero. */
 struct pf_pages {
     enum Master_Call_Type type;
     struct pf_str framework_id; /* of tasks, frameworks and offers; absent: all */
+    struct pf_str agent_id;     /* of agents and tasks; absent: all */
     struct TaskState__vec states;
     char after_id[600];
     bool has_begun, has_ended;

@@ -6,6 +6,7 @@
 #include "common/sys/parse.h"
 #include "framework/cli/entity.h"
 #include "framework/cli/list.h"
+#include "framework/cli/member.h"
 #include "framework/cli/table.h"
 
 enum {
@@ -23,6 +24,9 @@ enum {
     A_LAST_SEEN_MS,
     A_ISOLATION,
     A_HTTP_ADDRESS,
+    A_DEACTIVATED,
+    A_DRAIN,
+    A_TEXT,
 };
 
 static const struct pf_column columns[] = {
@@ -40,6 +44,9 @@ static const struct pf_column columns[] = {
     [A_LAST_SEEN_MS] = {"last_seen_ms", PF_CELL_MS, false},
     [A_ISOLATION] = {"isolation", PF_CELL_TEXT, false},
     [A_HTTP_ADDRESS] = {"http_address", PF_CELL_TEXT, false},
+    [A_DEACTIVATED] = {"deactivated", PF_CELL_BOOL, false},
+    [A_DRAIN] = {"drain", PF_CELL_TEXT, false},
+    [A_TEXT] = {"text", PF_CELL_TEXT, false},
 };
 const struct pf_columns pf_agent_columns = PF_COLUMNS(columns);
 
@@ -109,6 +116,27 @@ void pf_recovered_agent_row(struct pf_output *o, struct AgentInfo info, struct p
     PF_ROW_RESOURCES(o, &row[A_RESOURCES], AgentInfo, resources, info);
 }
 
+/* Of one that is there, what an operator made of it. */
+static const char *state_word(struct Master_Response_GetAgents_Agent a)
+{
+    enum AgentState state = Master_Response_GetAgents_Agent_state(a);
+    const char *word = AgentState__str((int)state);
+    if (state == AgentState_REGISTERED) {
+        switch (pf_member_state_of(a)) {
+        case PF_MEMBER_DEACTIVATED: return "DEACTIVATED";
+        case PF_MEMBER_DRAINING: return "DRAINING";
+        case PF_MEMBER_DRAINED: return "DRAINED";
+        case PF_MEMBER_LEAVING: return "LEAVING";
+        case PF_MEMBER_NONE:
+        case PF_MEMBER_RECOVERED:
+        case PF_MEMBER_ACTIVE:
+        case PF_MEMBER_AWAY:
+        case PF_MEMBER_IS_GONE: break;
+        }
+    }
+    return word != NULL ? word : "UNKNOWN";
+}
+
 void pf_agent_row(struct pf_output *o, struct Master_Response_GetAgents_Agent a, int64_t now_ms,
                   struct pf_cell *row)
 {
@@ -118,8 +146,14 @@ void pf_agent_row(struct pf_output *o, struct Master_Response_GetAgents_Agent a,
     if (pf_parse_u64(Master_Response_GetAgents_Agent_pid(a), &pid, NULL) == 0 && pid > 0) {
         pf_cell_num(&row[A_PID], (int64_t)pid);
     }
-    const char *state = AgentState__str((int)Master_Response_GetAgents_Agent_state(a));
-    pf_cell_name(&row[A_STATE], pf_str(state != NULL ? state : "UNKNOWN"));
+    pf_cell_name(&row[A_STATE], pf_str(state_word(a)));
+    pf_cell_num(&row[A_DEACTIVATED], Master_Response_GetAgents_Agent_deactivated(a));
+    if (Master_Response_GetAgents_Agent__has_drain_info(a)) {
+        enum DrainState drain = DrainInfo_state(Master_Response_GetAgents_Agent_drain_info(a));
+        pf_cell_name(&row[A_DRAIN], drain == DrainState_DRAINED ? PF_STR("DRAINED")
+                                                                : PF_STR("DRAINING"));
+    }
+    pf_cell_name(&row[A_TEXT], Master_Response_GetAgents_Agent_text(a));
     PF_ROW_RESOURCES(o, &row[A_RESOURCES], Master_Response_GetAgents_Agent, total_resources, a);
     PF_ROW_RESOURCES(o, &row[A_USED], Master_Response_GetAgents_Agent, allocated_resources, a);
     PF_ROW_RESOURCES(o, &row[A_OFFERED], Master_Response_GetAgents_Agent, offered_resources, a);

@@ -22,6 +22,8 @@ extern const struct pf_command pf_cmd_run;
 extern const struct pf_command pf_cmd_attach, pf_cmd_cp, pf_cmd_exec, pf_cmd_logs, pf_cmd_wait;
 extern const struct pf_command pf_cmd_kill;
 extern const struct pf_command pf_cmd_teardown;
+extern const struct pf_command pf_cmd_activate, pf_cmd_deactivate, pf_cmd_drain;
+extern const struct pf_command pf_cmd_gone, pf_cmd_leave;
 extern const struct pf_command pf_cmd_drill, pf_cmd_drill_load;
 extern const struct pf_command pf_cmd_version;
 extern const struct pf_command pf_cmd_completion;
