@@ -16,7 +16,10 @@ static int run_call(struct pf_cli *cli, enum pf_member_call call, const char *wh
     for (uint32_t i = 0; status == 0 && i < n; i++) {
         if (pf_member_ask(c, call, at[i].id, -1, &err) != 0 ||
             pf_member_look(c, &at[i], &cli->arena, &err) != 0) {
-            status = pf_client_fail(cli, &cluster, &err);
+            status = err.code == PF_EINVAL || err.code == PF_EEXIST
+                         ? pf_cli_fail(cli, PF_EXIT_FAILED, err.msg,
+                                       "proffer agents shows the state of each")
+                         : pf_client_fail(cli, &cluster, &err);
             break;
         }
         pf_cli_note(cli, "cluster %s: agent %.*s (%.8s) %s", cluster.name,

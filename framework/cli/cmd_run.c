@@ -84,6 +84,11 @@ static const struct pf_cli_option options[] = {
      .kind = PF_ARG_DURATION,
      .arg = "TIME",
      .help = "between checks (default 10s)"},
+    {.name = "partition",
+     .kind = PF_ARG_TEXT,
+     .arg = "POLICY",
+     .help = "when their agent is cut off: keep (they go on), replace (lost after a while, and "
+             "ended there), stop:TIME (ended there after that)"},
     {.name = "user", .kind = PF_ARG_TEXT, .arg = "USER", .help = "run the tasks as this user"},
     {.name = "stdin",
      .letter = 'i',

@@ -87,6 +87,12 @@ static struct line *line_add(struct pf_left *l, const char *key, const char *tex
     return x;
 }
 
+/* Several may run on one machine. */
+static void put_name(const struct pf_member *m, struct pf_buf *out)
+{
+    pf_buf_printf(out, "%.*s %.8s", PF_STR_ARG(m->hostname), m->id.at);
+}
+
 static void add_task(struct pf_left *l, const struct pf_member *m, struct Task t)
 {
     struct pf_str id = TaskID_value(Task_task_id(t));
@@ -94,7 +100,7 @@ static void add_task(struct pf_left *l, const struct pf_member *m, struct Task t
     const char *state = TaskState__str((int)Task_state(t));
     struct pf_buf key = {0}, text = {0}, whole = {0};
 
-    pf_buf_printf(&key, "%.*s", PF_STR_ARG(m->hostname));
+    put_name(m, &key);
     /* tasks of a run carry its id already */
     if (pf_str_has_prefix(id, fw)) {
         pf_buf_printf(&key, "  %.*s", PF_STR_ARG(id));
@@ -150,7 +156,8 @@ static int add_executors(struct pf_left *l, struct pf_client *c, const struct pf
                 continue;
             }
             struct pf_buf key = {0}, text = {0};
-            pf_buf_printf(&key, "%.*s  executor %.*s", PF_STR_ARG(m->hostname),
+            put_name(m, &key);
+            pf_buf_printf(&key, "  executor %.*s",
                           PF_STR_ARG(ExecutorID_value(ExecutorInfo_executor_id(info))));
             pf_buf_printf(&text, "%s  of %.*s has not ended", pf_buf_cstr(&key),
                           PF_STR_ARG(FrameworkID_value(ExecutorInfo_framework_id(info))));
@@ -167,15 +174,10 @@ static int add_member(struct pf_left *l, struct pf_client *c, const struct pf_me
 {
     struct pf_buf key = {0}, text = {0};
 
-    if (m->state == PF_MEMBER_NONE || m->state == PF_MEMBER_IS_GONE) {
-        pf_buf_printf(&key, "%.*s", PF_STR_ARG(m->hostname));
-        pf_buf_printf(&text, "%s  %s", pf_buf_cstr(&key), pf_member_word(m->state));
-    } else {
-        pf_buf_printf(&key, "%.*s", PF_STR_ARG(m->hostname));
-        pf_buf_printf(&text, "%s  %s%s%.*s", pf_buf_cstr(&key), pf_member_word(m->state),
-                      m->text.len > 0 && m->is_away ? ": " : "", m->is_away ? (int)m->text.len : 0,
-                      m->text.at);
-    }
+    put_name(m, &key);
+    pf_buf_printf(&text, "%s  %s%s%.*s", pf_buf_cstr(&key), pf_member_word(m->state),
+                  m->is_away && m->text.len > 0 ? ": " : "", m->is_away ? (int)m->text.len : 0,
+                  m->text.at);
     (void)line_add(l, pf_buf_cstr(&key), pf_buf_cstr(&text), pf_buf_cstr(&text));
     pf_buf_fini(&key);
     pf_buf_fini(&text);

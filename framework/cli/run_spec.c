@@ -192,6 +192,7 @@ int pf_run_spec_read(struct pf_cli *cli, struct pf_run_spec *out)
     status = status != 0 ? status : read_script(cli, &s);
     status = status != 0 ? status : pf_run_spec_uris(cli, &s);
     status = status != 0 ? status : pf_run_spec_health(cli, &s);
+    status = status != 0 ? status : pf_run_spec_partition(cli, &s);
     if (status != 0) {
         pf_run_spec_fini(&s);
         return status;

@@ -27,6 +27,7 @@ struct pf_run_spec {
     size_t n_uris;
     struct pf_health_check health;
     bool has_health;
+    const char *partition; /* PartitionPolicy as JSON, NULL = they are kept */
     const char *const *argv;
     uint32_t argc;
     bool has_stdin, is_detached, is_quiet, is_verbose;
@@ -44,6 +45,8 @@ void pf_run_spec_fini(struct pf_run_spec *s);
 int pf_run_spec_uris(struct pf_cli *cli, struct pf_run_spec *s);
 /* The part of it that --health-* fill. */
 int pf_run_spec_health(struct pf_cli *cli, struct pf_run_spec *s);
+/* The part of it that --partition fills. */
+int pf_run_spec_partition(struct pf_cli *cli, struct pf_run_spec *s);
 
 /* The command line as people would type it, shortened. Appended. */
 void pf_run_spec_command(const struct pf_run_spec *s, struct pf_buf *out);

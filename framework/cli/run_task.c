@@ -75,6 +75,28 @@ void pf_run_spec_demand(const struct pf_run_spec *s, const char *run_id, uint32_
     pf_buf_fini(&command);
 }
 
+/* What the library has no words for. */
+static const char *more_of_task(const struct pf_run_spec *s, struct pf_arena *arena)
+{
+    const char *terminal = "", *partition = "";
+
+    if (s->has_terminal) {
+        terminal = pf_arena_printf(arena,
+                                   "\"container\":{\"type\":\"MESOS\",\"tty_info\":{"
+                                   "\"window_size\":{\"rows\":%u,\"columns\":%u}}}",
+                                   (unsigned)s->rows, (unsigned)s->columns)
+                       .at;
+    }
+    if (s->partition != NULL) {
+        partition = pf_arena_printf(arena, "%s\"partition_policy\":%s", s->has_terminal ? "," : "",
+                                    s->partition)
+                        .at;
+    }
+    return s->has_terminal || s->partition != NULL
+               ? pf_arena_printf(arena, "{%s%s}", terminal, partition).at
+               : NULL;
+}
+
 void pf_run_spec_task(const struct pf_run_spec *s, const char *run_id, uint32_t index,
                       struct pf_arena *arena, struct pf_task_spec *out)
 {
@@ -109,13 +131,8 @@ void pf_run_spec_task(const struct pf_run_spec *s, const char *run_id, uint32_t 
     out->keeps_stdin = s->has_stdin;
     if (s->has_terminal) {
         env[s->env.len + 2] = pf_arena_printf(arena, "TERM=%s", pf_tty_term()).at;
-        out->merge_json =
-            pf_arena_printf(arena,
-                            "{\"container\":{\"type\":\"MESOS\",\"tty_info\":{\"window_size\":"
-                            "{\"rows\":%u,\"columns\":%u}}}}",
-                            (unsigned)s->rows, (unsigned)s->columns)
-                .at;
     }
+    out->merge_json = more_of_task(s, arena);
     out->kill_grace_ms = s->grace_ms > 0 ? s->grace_ms : 1; /* 0 would mean the agent's default */
     out->max_run_ms = s->timeout_ms > 0 ? s->timeout_ms : s->timeout_ms == 0 ? 1 : 0;
 }
