@@ -27,6 +27,10 @@ struct sim_event *sim_event_push(struct agent_sim *s, enum pf_agent_event_type t
 struct sim_process *sim_process_of(struct agent_sim *s, struct pf_uuid launch);
 void sim_process_tell(struct agent_sim *s, const struct sim_process *p);
 void sim_process_exit(struct agent_sim *s, struct sim_process *p, int32_t wait_status);
+void sim_process_start(struct agent_sim *s, const struct pf_agent_act_start *act);
+void sim_process_signal(struct agent_sim *s, const struct pf_agent_act_signal *act);
+struct pf_msg sim_process_msg(struct agent_sim *s, struct pf_fb_builder *b,
+                              const struct sim_process *p);
 
 /* `fields`: more members of the envelope, or "". */
 void sim_push_envelope(struct agent_sim *s, enum pf_agent_event_type type, uint64_t peer,
