@@ -279,26 +279,26 @@ static const char *executor_problem(void *ctx)
 
 const struct pf_executor_api_ops agentd_executor_api_ops = {executor_event, executor_problem};
 
-static void http_metrics(void *ctx, struct pf_buf *out)
-{
-    struct agentd *d = ctx;
+struct metric {
+    const char *name, *help;
+    uint64_t value;
+    bool is_gauge;
+};
 
-    if (!d->is_up) {
-        return;
+static void metrics_add(struct pf_buf *out, const struct metric *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        (m[i].is_gauge ? pf_metric_gauge : pf_metric_counter)(out, m[i].name, m[i].help,
+                                                              m[i].value);
     }
-    const struct pf_launcher_link_counters *l = pf_launcher_link_counters(d->launcher);
-    const struct pf_containers_counters *c = pf_containers_counters(d->containers);
-    const struct pf_files_counters *f = pf_files_counters(d->files);
-    const struct pf_logtrim_counters *t = pf_logtrim_counters(d->logtrim);
-    const struct pf_executor_api_counters *x = pf_executor_api_counters(d->executor_api);
+}
+
+static void metrics_of_core(const struct agentd *d, struct pf_buf *out)
+{
     struct pf_agent_stats s;
 
     pf_agent_stats(d->core, &s);
-    const struct {
-        const char *name, *help;
-        uint64_t value;
-        bool is_gauge;
-    } rows[] = {
+    const struct metric rows[] = {
         {"proffer_agent_registered", "1: registered with the leading master.", s.registered, true},
         {"proffer_agent_epoch", "Highest epoch obeyed.", s.epoch, true},
         {"proffer_agent_launcher_up", "1: the launcher is connected.", s.launcher_up, true},
@@ -314,6 +314,20 @@ static void http_metrics(void *ctx, struct pf_buf *out)
         {"proffer_agent_updates_sent_total", "Updates sent.", s.updates_sent, false},
         {"proffer_agent_updates_resent_total", "Updates sent again.", s.resends, false},
         {"proffer_agent_bad_messages_total", "Messages refused.", s.bad_messages, false},
+        {"proffer_agent_sandboxes_lost_total", "Sandboxes that somebody removed under their task.",
+         s.lost_sandboxes, false},
+    };
+    metrics_add(out, rows, PF_ARRAY_LEN(rows));
+}
+
+static void metrics_of_helpers(const struct agentd *d, struct pf_buf *out)
+{
+    const struct pf_launcher_link_counters *l = pf_launcher_link_counters(d->launcher);
+    const struct pf_containers_counters *c = pf_containers_counters(d->containers);
+    const struct pf_files_counters *f = pf_files_counters(d->files);
+    const struct pf_logtrim_counters *t = pf_logtrim_counters(d->logtrim);
+    const struct pf_executor_api_counters *x = pf_executor_api_counters(d->executor_api);
+    const struct metric rows[] = {
         {"proffer_agent_launcher_spawned_total", "Launchers started.", l->spawned, false},
         {"proffer_agent_launcher_connected_total", "Connections to launchers.", l->connected,
          false},
@@ -336,20 +350,25 @@ static void http_metrics(void *ctx, struct pf_buf *out)
          false},
         {"proffer_agent_output_cut_bytes_total", "Bytes of output removed so.", t->cut_bytes,
          false},
-        {"proffer_agent_sandboxes_lost_total", "Sandboxes that somebody removed under their task.",
-         s.lost_sandboxes, false},
         {"proffer_agent_executor_calls_total", "Calls of executors over HTTP.", x->calls, false},
-        {"proffer_agent_executor_calls_refused_total", "Of these, refused by the core.",
-         x->refused, false},
+        {"proffer_agent_executor_calls_refused_total", "Of these, refused by the core.", x->refused,
+         false},
         {"proffer_agent_executor_streams", "Executors subscribed over HTTP.", x->n_streams, true},
         {"proffer_agent_checks_running", "TCP and HTTP checks that run.", pf_checks_n(d->checks),
          true},
     };
-    for (size_t i = 0; i < PF_ARRAY_LEN(rows); i++) {
-        (rows[i].is_gauge ? pf_metric_gauge : pf_metric_counter)(out, rows[i].name, rows[i].help,
-                                                                 rows[i].value);
+    metrics_add(out, rows, PF_ARRAY_LEN(rows));
+}
+
+static void http_metrics(void *ctx, struct pf_buf *out)
+{
+    struct agentd *d = ctx;
+
+    if (d->is_up) {
+        metrics_of_core(d, out);
+        metrics_of_helpers(d, out);
+        pf_metrics_common(out, d->loop, d->net, d->http, d->store);
     }
-    pf_metrics_common(out, d->loop, d->net, d->http, d->store);
 }
 
 const struct pf_agent_http_ops agentd_http_ops = {http_health, http_metrics};
