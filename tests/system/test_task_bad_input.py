@@ -160,7 +160,7 @@ def test_command_that_is_killed():
 def test_memory_hog():
     if enforced():
         run("--mem", "64M", "--", "python3", "-c", "x = bytearray(500 << 20)", code=137,
-            reasons=["out of memory", "limit 67108864 bytes"])
+            reasons=["out of memory", "Requested: 64MB"])
 
 
 FORKS = """
@@ -220,6 +220,8 @@ def test_uris_that_are_wrong():
                         (web.url("loop/x"), "more than 10 redirects"),
                         (web.url("tofile/x"), "redirected to a scheme"),
                         (web.url("short/x"), "the body ended early"),
+                        (web.url("endless/x"), "larger than 8388608 bytes"),
+                        (web.url("huge/x"), "larger than 8388608 bytes"),
                         (web.url("hang/x"), "no byte came for 1500 ms"),
                         (web.url("stall/x"), "no byte came for 1500 ms"),
                         (web.url("f/evil.tgz"), "entry ../escaped: its name leads out"),
@@ -268,7 +270,8 @@ def main_with_cluster():
     global cluster, web, before
     web = Web({"small": b"small content", "cached": b"to keep"})
     c = Cluster(agents=1)
-    c.env.update(PROFFER_AGENT_FETCH_STALL="1500ms", PROFFER_AGENT_TASK_PIDS_MAX=str(PIDS_MAX))
+    c.env.update(PROFFER_AGENT_FETCH_STALL="1500ms", PROFFER_AGENT_TASK_PIDS_MAX=str(PIDS_MAX),
+                 PROFFER_AGENT_FETCH_MAX_BYTES="8M")
     try:
         with c as cluster:
             task = detached("--cpus", "0.1", "--", *neighbour)
