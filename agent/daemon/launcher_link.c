@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -232,6 +234,23 @@ static void link_on_time(void *ctx)
 
 /* --- in --------------------------------------------------------------------------------------- */
 
+/* A launcher outlives upgrades of the agent. In the new program it is the same process, and we find
+ * it again as after any broken link. */
+static void upgrade(struct pf_launcher_link *k, struct pf_str its_version)
+{
+    char path[PATH_MAX];
+
+    if (k->has_upgraded || k->program == NULL || realpath(k->program, path) == NULL) {
+        return;
+    }
+    k->has_upgraded = true;
+    pf_log(PF_LOG_INFO, "launcher is upgraded", "from=%.*s to=%s", PF_STR_ARG(its_version),
+           k->version);
+    pf_fb_builder_reset(&k->builder);
+    struct LauncherUpgrade__args args = {.path = pf_str(path)};
+    out_add(k, LauncherBody_LauncherUpgrade, LauncherUpgrade__put(&k->builder, &args), &k->out);
+}
+
 static bool on_hello(struct pf_launcher_link *k, struct LauncherHello h)
 {
     if (LauncherHello_protocol(h) != LAUNCHER_PROTOCOL) {
@@ -247,6 +266,9 @@ static bool on_hello(struct pf_launcher_link *k, struct LauncherHello h)
     pf_fb_builder_reset(&k->builder);
     struct LauncherList__args args = {0};
     out_add(k, LauncherBody_LauncherList, LauncherList__put(&k->builder, &args), &k->out);
+    if (!pf_str_is(LauncherHello_version(h), k->version)) {
+        upgrade(k, LauncherHello_version(h));
+    }
     pf_fb_builder_reset(&k->body_builder);
     k->ops.on_up(k->ctx, LauncherHello__finish(&k->body_builder,
                                                LauncherHello__copy(&k->body_builder, h)));
@@ -398,6 +420,7 @@ int pf_launcher_link_create(struct pf_loop *loop, const struct pf_launcher_link_
     k->dir = pf_strdup(o->dir);
     k->nofile = o->nofile;
     k->containers = o->containers;
+    k->version = pf_strdup(o->version != NULL ? o->version : PF_VERSION);
     k->fd = -1;
     k->back_off_ms = BACK_OFF_MIN_MS;
     STAILQ_INIT(&k->waiting);
@@ -441,6 +464,7 @@ void pf_launcher_link_destroy(struct pf_launcher_link *k)
     pf_fd_close(&k->null_fd);
     pf_fb_builder_fini(&k->builder);
     pf_fb_builder_fini(&k->body_builder);
+    pf_free(k->version);
     pf_free(k->program);
     pf_free(k->dir);
     pf_free(k);

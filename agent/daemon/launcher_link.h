@@ -32,6 +32,7 @@ struct pf_launcher_link_options {
     const char *program; /* path of proffer-launcher; NULL: somebody else starts it */
     uint64_t nofile;     /* soft limit of descriptors of tasks; 0 = ours */
     struct pf_containers *containers; /* borrowed; NULL = nobody starts in cgroups */
+    const char *version; /* a launcher of another one is asked to execute `program`; NULL = ours */
 };
 
 struct pf_launcher_link_counters {

@@ -36,6 +36,8 @@ struct pf_launcher_link {
     char *program, *dir;
     uint64_t nofile;
     struct pf_containers *containers;
+    char *version;
+    bool has_upgraded; /* it was asked to; once is enough */
     int dir_fd, null_fd;
     int fd; /* -1: not connected */
     bool is_up; /* greeted */

@@ -29,10 +29,17 @@
 /* --- set-up ---------------------------------------------------------------------------------- */
 
 /* The pid in the file is for people and for who wants to end us; the lock is what counts. */
-static int lock_dir(struct pf_launcher *l, struct pf_err *err)
+static int lock_dir(struct pf_launcher *l, const struct pf_launcher_options *o,
+                    struct pf_err *err)
 {
     char text[32];
 
+    if (o->instance != NULL) {
+        l->lock_fd = o->lock_fd;
+        return fcntl(l->lock_fd, F_SETFD, FD_CLOEXEC) == 0
+                   ? 0
+                   : pf_err_set_sys(err, PF_EINVAL, errno, "the lock of the former launcher");
+    }
     l->lock_fd = openat(l->dir_fd, LAUNCHER_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (l->lock_fd < 0) {
         return pf_err_set_sys(err, pf_err_from_errno(errno), errno, "open " LAUNCHER_LOCK);
@@ -89,7 +96,7 @@ static int read_boot_id(struct pf_launcher *l, struct pf_err *err)
     return 0;
 }
 
-static void read_identity(struct pf_launcher *l)
+static void read_identity(struct pf_launcher *l, const char *instance)
 {
     uint64_t seed = (uint64_t)launcher_wall_ms() ^ ((uint64_t)getpid() << 32);
     struct pf_rng rng;
@@ -97,6 +104,9 @@ static void read_identity(struct pf_launcher *l)
     (void)!getrandom(&seed, sizeof seed, GRND_NONBLOCK); /* else the clock will do */
     pf_rng_seed(&rng, seed);
     pf_uuid_format(pf_uuid_random(&rng), l->instance);
+    if (instance != NULL) {
+        (void)snprintf(l->instance, sizeof l->instance, "%s", instance);
+    }
     l->by_uuid.seed = pf_rng_next(&rng);
     l->by_pid.seed = pf_rng_next(&rng);
 }
@@ -257,15 +267,18 @@ static int launcher_init(struct pf_launcher *l, const struct pf_launcher_options
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
         return pf_err_set_sys(err, PF_EIO, errno, "become a subreaper");
     }
-    read_identity(l);
+    read_identity(l, o->instance);
     raise_nofile(l, o->nofile);
-    if ((rc = lock_dir(l, err)) != 0 || (rc = take_signals(l, err)) != 0 ||
+    if ((rc = lock_dir(l, o, err)) != 0 || (rc = take_signals(l, err)) != 0 ||
         (rc = pf_spawn_stack_init(&l->stack, err)) != 0 || (rc = read_boot_id(l, err)) != 0 ||
         (rc = recover(l, err)) != 0 || (rc = listen_here(l, err)) != 0 ||
         (rc = watch(l, l->listen_fd, SOURCE_LISTEN, err)) != 0 ||
         (rc = watch(l, l->signal_fd, SOURCE_SIGNAL, err)) != 0 ||
         (rc = watch(l, l->inotify_fd, SOURCE_INOTIFY, err)) != 0) {
         return rc;
+    }
+    if (o->instance != NULL) {
+        upgrade_take(l, o->kept_fd);
     }
     if (o->controller_fd >= 0) {
         controller_set(l, o->controller_fd);
@@ -323,6 +336,7 @@ void pf_launcher_destroy(struct pf_launcher *l)
     pf_map_fini(&l->by_uuid);
     pf_map_fini(&l->by_pid);
     pf_journal_close(&l->journal);
+    pf_free(l->upgrade_path);
     pf_cgroup_sets_fini(&l->cgroups);
     pf_spawn_stack_fini(&l->stack);
     pf_fb_builder_fini(&l->builder);
@@ -360,6 +374,8 @@ static void on_signals(struct pf_launcher *l)
                 l->is_quitting = true;
                 l->is_forced = true;
                 procs_kill_all(l);
+            } else if (si[i].ssi_signo == SIGHUP) {
+                upgrade_to_own_file(l);
             } else if (si[i].ssi_signo == SIGCHLD && l->sweep_at_ms == INT64_MAX) {
                 l->sweep_at_ms = launcher_now_ms() + LAUNCHER_SWEEP_MS;
             }
@@ -436,6 +452,9 @@ static void turn(struct pf_launcher *l, const struct epoll_event *ev, int n)
     procs_start(l);
     controller_flush(l);
     procs_compact(l);
+    if (l->upgrade_path != NULL && l->n_queued == 0 && !l->is_quitting) {
+        upgrade_exec(l);
+    }
     if ((has_dir_changed || (had_controller && l->ctl.fd < 0)) && is_out_of_reach(l)) {
         l->is_quitting = true;
         l->is_forced = true;

@@ -16,6 +16,10 @@ struct pf_launcher_options {
     const char *dir;   /* made by the caller, mode 0700; becomes the working directory */
     int controller_fd; /* a connected socket of the first controller, -1 = none; taken */
     uint64_t nofile;   /* soft limit of descriptors of what it starts; 0 = as we got it */
+    /* After an upgrade: whose place it takes, the lock it holds, the list of descriptors that came
+     * along (both taken). NULL: it begins anew. */
+    const char *instance;
+    int lock_fd, kept_fd;
 };
 
 /* Locks the directory (PF_EBUSY: another launcher lives there), reads the journal and finds what

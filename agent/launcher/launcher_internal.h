@@ -84,6 +84,7 @@ struct pf_launcher {
     struct rlimit nofile; /* as we got it: what children get back */
     bool is_nofile_raised;
     bool is_quitting, is_forced;
+    char *upgrade_path; /* to be executed, owned; NULL = nothing */
     char boot_text[PF_UUID_TEXT_LEN + 1];
     struct pf_uuid boot_id;
     char instance[PF_UUID_TEXT_LEN + 1];
@@ -138,6 +139,14 @@ int64_t launcher_now_ms(void);
 void start_prepare(struct pf_launcher *l, struct proc *p);
 pid_t start_spawn(struct pf_launcher *l, const struct proc *p, struct LauncherStart s,
                   struct pf_spawn_failure *failure);
+
+/* --- upgrade.c: another program in our place -------------------------------------------------- */
+/* Returns only if that fails; then all is as before. Nothing may be queued. */
+void upgrade_exec(struct pf_launcher *l);
+/* Asks for what our program's file is by now. */
+void upgrade_to_own_file(struct pf_launcher *l);
+/* In the new program, after the journal: the descriptors that came along. */
+void upgrade_take(struct pf_launcher *l, int kept_fd);
 
 /* --- stray.c: processes that lost their parent, and those of a dead launcher ------------------ */
 /* Which launch a process belongs to, by its environment. */

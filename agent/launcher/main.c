@@ -28,10 +28,12 @@ static const char usage[] =
     "  --version\n"
     "  --help\n"
     "\n"
-    "SIGTERM ends it and the processes it runs.\n";
+    "SIGTERM ends it and the processes it runs. SIGHUP lets it execute its program's file anew,\n"
+    "as after an upgrade; what it runs goes on.\n";
 
 struct options {
     struct pf_launcher_options launcher;
+    char instance[64];
 };
 
 static int usage_error(const char *what)
@@ -55,7 +57,7 @@ static int parse_options(int argc, char **argv, struct options *o)
     static const struct option known[] = {
         {"dir", required_argument, NULL, 'd'},     {"controller-fd", required_argument, NULL, 'c'},
         {"nofile", required_argument, NULL, 'n'},  {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
+        {"help", no_argument, NULL, 'h'},          {"upgrade", required_argument, NULL, 'u'},
         {NULL, 0, NULL, 0},
     };
     int c;
@@ -74,6 +76,13 @@ static int parse_options(int argc, char **argv, struct options *o)
             break;
         case 'n':
             o->launcher.nofile = strtoull(optarg, NULL, 10); /* no number: 0, as we got it */
+            break;
+        case 'u': /* by ourselves only: INSTANCE:LOCK:KEPT */
+            if (sscanf(optarg, "%63[^:]:%d:%d", o->instance, &o->launcher.lock_fd,
+                       &o->launcher.kept_fd) != 3) {
+                return usage_error("--upgrade is not for people");
+            }
+            o->launcher.instance = o->instance;
             break;
         case 'v':
             (void)puts("proffer-launcher " PF_VERSION);
@@ -135,7 +144,9 @@ int main(int argc, char **argv)
     if (rc >= 0) {
         return rc;
     }
-    close_inherited(o.launcher.controller_fd);
+    if (o.launcher.instance == NULL) { /* else all that came along is wanted */
+        close_inherited(o.launcher.controller_fd);
+    }
     (void)setsid(); /* fails where it is done already */
     rc = pf_launcher_create(&o.launcher, &l, &err);
     if (rc != 0) {

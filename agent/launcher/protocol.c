@@ -137,6 +137,15 @@ static void on_signal(struct pf_launcher *l, struct LauncherSignal s)
     }
 }
 
+/* At the end of the turn, when nothing is queued any more. */
+static void on_upgrade(struct pf_launcher *l, struct pf_str path)
+{
+    if (path.len > 0 && path.at[0] == '/') {
+        pf_free(l->upgrade_path);
+        l->upgrade_path = pf_strdup(path.at);
+    }
+}
+
 bool protocol_on_frame(struct pf_launcher *l, struct pf_bytes frame)
 {
     struct pf_msg msg;
@@ -167,6 +176,9 @@ bool protocol_on_frame(struct pf_launcher *l, struct pf_bytes frame)
             l->is_forced = true;
             procs_kill_all(l);
         }
+        return true;
+    case LauncherBody_LauncherUpgrade:
+        on_upgrade(l, LauncherUpgrade_path(LauncherMessage_body_as_LauncherUpgrade(m)));
         return true;
     case LauncherBody_NONE:
     case LauncherBody_LauncherHello:

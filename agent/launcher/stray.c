@@ -212,6 +212,8 @@ void strays_adopt(struct pf_launcher *l)
     }
     while ((p = pf_map_next(&l->by_uuid, &cursor)) != NULL) {
         if (p->state == LauncherState_RUNNING && pf_proc_start_time(p->pid) == p->start_time) {
+            siginfo_t si;
+            p->is_child = waitid(P_PID, (id_t)p->pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0;
             proc_watch(l, p);
         } else if (p->state == LauncherState_RUNNING) {
             proc_lose_later(l, p);

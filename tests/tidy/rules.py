@@ -103,6 +103,7 @@ EXCEPTIONS = [
     ("ban", "agent/launcher/launcher.c", "getrandom", "without common/sys; never waits for dice"),
     ("ban", "agent/launcher/procs.c", "clock_gettime", "a small static program without common/sys"),
     ("ban", "agent/launcher/procs.c", "fprintf", "its log is standard error, one line in its life"),
+    ("ban", "agent/launcher/upgrade.c", "fprintf", "its log is standard error"),
     ("ban", "agent/launcher/spawn.c", "clock_gettime", "ticks since boot, as /proc counts them"),
     ("pure", "common/fb/json_number.c", "locale.h", "strtod minds the locale"),
     ("untested", "master/core/agents.h", "", "driven through the door by scenarios"),

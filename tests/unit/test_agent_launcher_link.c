@@ -100,11 +100,17 @@ static void on_stdin(void *ctx, struct pf_uuid l, int fd)
 static const struct pf_launcher_link_ops ops = {on_up, on_down, on_process, on_list_end, on_made,
                                                 on_stdin};
 
-static void link_open(struct world *w)
+static void link_open_as(struct world *w, const char *version)
 {
-    const struct pf_launcher_link_options o = {.dir = w->run, .program = PF_LAUNCHER_PATH};
+    const struct pf_launcher_link_options o = {
+        .dir = w->run, .program = PF_LAUNCHER_PATH, .version = version};
 
     assert_int_equal(pf_launcher_link_create(w->loop, &o, &ops, w, &w->link, NULL), 0);
+}
+
+static void link_open(struct world *w)
+{
+    link_open_as(w, NULL);
 }
 
 /* A deadline that fails the test instead of waiting for ever. */
@@ -287,6 +293,26 @@ static void test_killed_launcher_is_replaced(void **state)
     assert_int_equal(w->wait_status, -1);
 }
 
+/* The same process in another program: what it ran is still its own, the status is real. */
+static void test_launcher_of_another_version_is_upgraded(void **state)
+{
+    struct world *w = *state;
+
+    start(w, "read x; exit 7", true);
+    UNTIL(w, w->n_started == 1 && w->stdin_fd >= 0);
+    int64_t pid = pf_launcher_link_pid(w->link);
+    pf_launcher_link_destroy(w->link);
+    w->is_up = false;
+    link_open_as(w, "0.0.0");
+    UNTIL(w, w->n_downs == 1 && w->is_up);
+    assert_int_equal(pf_launcher_link_pid(w->link), pid);
+    assert_false(w->has_ended);
+    assert_true(pf_launcher_link_close_stdin(w->link, launch));
+    keep_fd(w, -1);
+    UNTIL(w, w->has_ended);
+    assert_int_equal(w->wait_status, 7 << 8);
+}
+
 /* Under systemd: a launcher that is missing is waited for, never started. */
 static void test_external_launcher_is_never_started(void **state)
 {
@@ -333,6 +359,7 @@ int main(void)
         CASE(test_signal_ends_what_runs_and_what_waits),
         CASE(test_new_link_finds_launcher_task_and_input),
         CASE(test_killed_launcher_is_replaced),
+        CASE(test_launcher_of_another_version_is_upgraded),
         CASE(test_external_launcher_is_never_started),
         CASE(test_missing_program_is_refused),
     };
