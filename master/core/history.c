@@ -149,24 +149,29 @@ void pf_m_history_check(const struct m_task *t)
 }
 
 static struct pf_ref past_put(struct pf_fb_builder *b, const struct past *p,
-                              struct TaskStatus__args *args)
+                              const struct Task__args *shown)
 {
-    args->state = (struct TaskState__opt)PF_OPT((enum TaskState)p->state);
-    args->source = (struct TaskStatus_Source__opt)PF_OPT((enum TaskStatus_Source)p->source);
-    args->timestamp = (struct pf_opt_f64)PF_OPT(pf_milli_to_double(p->at_ms));
+    struct TaskStatus__args args = {
+        .task_id = shown->task_id,
+        .agent_id = shown->agent_id,
+        .executor_id = shown->executor_id,
+        .state = PF_OPT((enum TaskState)p->state),
+        .source = PF_OPT((enum TaskStatus_Source)p->source),
+        .timestamp = PF_OPT(pf_milli_to_double(p->at_ms)),
+    };
+
     if (p->reason > 0) {
-        args->reason =
+        args.reason =
             (struct TaskStatus_Reason__opt)PF_OPT((enum TaskStatus_Reason)(p->reason - 1));
     }
     if (p->health != HEALTH_UNKNOWN) {
-        args->healthy = (struct pf_opt_bool)PF_OPT(p->health == HEALTH_GOOD);
+        args.healthy = (struct pf_opt_bool)PF_OPT(p->health == HEALTH_GOOD);
     }
-    return TaskStatus__put(b, args);
+    return TaskStatus__put(b, &args);
 }
 
 struct pf_refs pf_m_history_put(struct pf_master *m, struct pf_fb_builder *b,
-                                const struct m_task *t, struct pf_ref task_id,
-                                struct pf_ref agent_id)
+                                const struct m_task *t, const struct Task__args *shown)
 {
     struct TaskStatus last = TaskStatus__from_bytes(m_blob_bytes(&t->status));
     struct past p = past_of(m, last);
@@ -175,15 +180,13 @@ struct pf_refs pf_m_history_put(struct pf_master *m, struct pf_fb_builder *b,
     uint32_t n = 0, i = 0;
 
     while (h && i < h->n && (!last.tab.p || h->at[i].at_ms <= p.at_ms)) {
-        refs[n++] = past_put(b, &h->at[i++],
-                             &(struct TaskStatus__args){.task_id = task_id, .agent_id = agent_id});
+        refs[n++] = past_put(b, &h->at[i++], shown);
     }
     if (last.tab.p) {
         refs[n++] = TaskStatus__copy(b, last);
     }
     while (h && i < h->n) {
-        refs[n++] = past_put(b, &h->at[i++],
-                             &(struct TaskStatus__args){.task_id = task_id, .agent_id = agent_id});
+        refs[n++] = past_put(b, &h->at[i++], shown);
     }
     return (struct pf_refs){refs, n};
 }

@@ -16,9 +16,9 @@ void pf_m_history_learn(struct pf_master *m, struct m_task *t, struct Task x);
 void pf_m_history_fini(struct m_task *t);
 void pf_m_history_check(const struct m_task *t);
 
-/* The statuses of the task, the last one whole, in the order of their times. */
+/* The statuses of the task, the last one whole, in the order of their times. `shown`: the Task,
+ * with its ids. */
 struct pf_refs pf_m_history_put(struct pf_master *m, struct pf_fb_builder *b,
-                                const struct m_task *t, struct pf_ref task_id,
-                                struct pf_ref agent_id);
+                                const struct m_task *t, const struct Task__args *shown);
 
 #endif

@@ -218,6 +218,6 @@ struct pf_ref pf_m_task_put(struct pf_master *m, struct pf_fb_builder *b, const 
     args.framework_id =
         FrameworkID__put(b, &(struct FrameworkID__args){.value = pf_str(t->framework->id)});
     args.agent_id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(t->agent->id)});
-    args.statuses = pf_m_history_put(m, b, t, args.task_id, args.agent_id);
+    args.statuses = pf_m_history_put(m, b, t, &args);
     return Task__put(b, &args);
 }
