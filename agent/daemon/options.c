@@ -63,8 +63,8 @@ static const struct pf_option table[] = {
      "keeps all", PF_OPTION_SIZE, FIELD(log_max_bytes), "64M", 0, INT64_MAX, false},
     {"fetch-cache-bytes", "SIZE", "Room for fetched files that are kept, for each user; 0: none",
      PF_OPTION_SIZE, FIELD(fetch_cache_bytes), "2G", 0, INT64_MAX, false},
-    {"fetch-max-bytes", "SIZE", "Larger files, and larger contents of archives, are not fetched; 0: "
-     "only the disk and --min-free bound them", PF_OPTION_SIZE, FIELD(fetch_max_bytes), "0", 0,
+    {"fetch-max-bytes", "SIZE", "Larger files, and larger contents of archives, are not fetched; "
+     "0: only the disk and --min-free bound them", PF_OPTION_SIZE, FIELD(fetch_max_bytes), "0", 0,
      INT64_MAX, false},
     {"frameworks-home", "DIR", "Put before relative paths of files that tasks want fetched",
      PF_OPTION_STRING, FIELD(frameworks_home), "", 0, 0, false},
