@@ -181,6 +181,7 @@ struct ending {
     int64_t at_wall_ms;          /* 0 = now */
     uint64_t memory_limit_bytes; /* the one that ended it, 0 = none */
     struct pf_bytes status; /* of its executor: TaskStatus that is told instead; .at NULL = none */
+    struct pf_str executor_id; /* that a refused task wanted; .at NULL = none */
 };
 void ag_task_end(struct pf_agent *a, struct task *t, const struct ending *e, const char *why);
 void ag_run_end_status(struct pf_agent *a, struct run *r, int32_t wait_status, int64_t at_wall_ms);

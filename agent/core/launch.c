@@ -8,7 +8,7 @@
 
 /* A refused launch is a task that ended at once: its update is stored and resent like any other. */
 static void launch_refuse(struct pf_agent *a, struct task *t, struct AgentLaunchTask task,
-                          const struct refusal *r)
+                          const struct wanted *w, const struct refusal *r)
 {
     struct TaskInfo info = AgentLaunchTask_info(task);
     struct pf_fb_builder *b = pf_turn_nested_builder(a->turn);
@@ -29,6 +29,7 @@ static void launch_refuse(struct pf_agent *a, struct task *t, struct AgentLaunch
                     .reason = r->reason,
                     .by_agent = true,
                     .text = r->text,
+                    .executor_id = ExecutorID_value(ExecutorInfo_executor_id(w->executor)),
                 },
                 "refused");
 }
@@ -153,7 +154,7 @@ static void launch_one(struct pf_agent *a, struct framework *fw, struct AgentLau
     struct task *t = launch_create(a, fw, task);
 
     if (t && r) {
-        launch_refuse(a, t, task, r);
+        launch_refuse(a, t, task, &w, r);
     } else if (t) {
         launch_accept(a, t, task, &w);
         if (ag_task_is_hosted(t)) {
@@ -253,7 +254,7 @@ static void launch_group(struct pf_agent *a, struct AgentLaunch launch)
         }
         t->group = group;
         if (r) {
-            launch_refuse(a, t, task, i == at ? r : rest);
+            launch_refuse(a, t, task, &w, i == at ? r : rest);
         } else {
             launch_accept(a, t, task, &w);
             x = t->executor;

@@ -94,10 +94,14 @@ static struct pf_ref put_container(struct pf_agent *a, struct pf_fb_builder *b,
 }
 
 /* Of a command task, the task is its own executor. */
-static struct pf_ref put_executor_id(struct pf_fb_builder *b, const struct task *t)
+static struct pf_ref put_executor_id(struct pf_fb_builder *b, const struct task *t,
+                                     const struct ending *e)
 {
     struct pf_str id = ag_run_id(t->executor ? &t->executor->run : &t->run);
 
+    if (e && e->executor_id.len > 0) {
+        id = e->executor_id;
+    }
     return ExecutorID__put(b, &(struct ExecutorID__args){.value = id});
 }
 
@@ -125,7 +129,7 @@ static struct pf_msg build_status(struct pf_agent *a, const struct task *t, enum
         .state = PF_OPT(state),
         .source = PF_OPT(TaskStatus_Source_SOURCE_EXECUTOR),
         .agent_id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)}),
-        .executor_id = put_executor_id(b, t),
+        .executor_id = put_executor_id(b, t, e),
         .timestamp = PF_OPT((double)at_ms / 1000.0),
         .uuid = {uuid->b, sizeof uuid->b},
         .container_status = put_container(a, b, t),
@@ -182,7 +186,7 @@ struct pf_bytes ag_update_of_executor(struct pf_agent *a, const struct task *t, 
         .reason = {TaskStatus__has_reason(s), TaskStatus_reason(s)},
         .data = TaskStatus_data(s),
         .agent_id = AgentID__put(b, &(struct AgentID__args){.value = pf_str(a->id)}),
-        .executor_id = put_executor_id(b, t),
+        .executor_id = put_executor_id(b, t, NULL),
         .timestamp = PF_OPT((double)a->wall_ms / 1000.0),
         .uuid = TaskStatus_uuid(s),
         .healthy = {TaskStatus__has_healthy(s), TaskStatus_healthy(s)},

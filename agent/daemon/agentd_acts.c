@@ -159,7 +159,7 @@ void agentd_on_removal_time(void *ctx)
 static void act_ended(struct agentd *d, const struct pf_agent_act_ended *a)
 {
     pf_terminals_ended(d->terminals, a->launch);
-    pf_files_ended(d->files, a->sandbox);
+    pf_files_ended(d->files, a->launch, a->sandbox);
     pf_stdin_ended(d->stdin_pipes, a->launch);
     pf_logtrim_ended(d->logtrim, a->launch);
     pf_containers_remove(d->containers, a->launch);

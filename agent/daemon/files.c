@@ -35,6 +35,7 @@ struct file_peer {
 struct waiter {
     struct file *file;
     struct file_peer *peer;
+    struct pf_uuid launch; /* of the task that it reads of: several may write to one file */
     uint64_t request_id, offset;
     uint32_t limit;
     TAILQ_ENTRY(waiter) of_file, of_peer;
@@ -283,6 +284,7 @@ static void wait_for_more(struct pf_files *f, struct file *file,
     w->file = file;
     w->peer = peer_get(f, r->peer);
     w->request_id = r->request_id;
+    w->launch = r->launch;
     w->offset = offset;
     w->limit = limit;
     w->peer->n++;
@@ -293,11 +295,13 @@ static void wait_for_more(struct pf_files *f, struct file *file,
 
 enum advance {
     ADVANCE_CHANGED, /* who finds something new is answered */
-    ADVANCE_ENDED,   /* nothing will change any more: all are answered */
+    ADVANCE_ENDED,   /* for readers of a task nothing will change any more: they are answered */
     ADVANCE_BLIND,   /* it cannot be watched: all are answered, and ask again */
 };
 
-static void file_advance(struct pf_files *f, struct file *file, enum advance how)
+/* `launch`: of the task that ended, else NULL. */
+static void file_advance(struct pf_files *f, struct file *file, enum advance how,
+                         const struct pf_uuid *launch)
 {
     bool ended = how == ADVANCE_ENDED;
     struct pf_str path = {file->path, file->path_len};
@@ -310,6 +314,9 @@ static void file_advance(struct pf_files *f, struct file *file, enum advance how
         uint64_t peer = w->peer->id;
         uint64_t request_id = w->request_id;
         next = TAILQ_NEXT(w, of_file);
+        if (ended && !pf_uuid_eq(w->launch, *launch)) {
+            continue;
+        }
         if (fd >= 0 && !answer_read(f, fd, w->offset, w->limit, ended, &a)) {
             waiter_destroy(f, w);
             reply_error(f, peer, request_id, ReplyCode_UNAVAILABLE, "the file cannot be read");
@@ -323,15 +330,16 @@ static void file_advance(struct pf_files *f, struct file *file, enum advance how
 }
 
 /* The name has a file now, or another one. */
-static void file_made(struct pf_files *f, struct file *file)
+static void file_made(struct pf_files *f, struct file *file, const struct pf_uuid *launch)
 {
     struct pf_str path = {file->path, file->path_len};
 
+    (void)launch; /* all readers want to know */
     int fd = pf_sandbox_open_file(path);
     if (fd >= 0 && !file_watch(f, file, fd)) {
-        file_advance(f, file, ADVANCE_BLIND);
+        file_advance(f, file, ADVANCE_BLIND, NULL);
     } else if (fd >= 0) {
-        file_advance(f, file, ADVANCE_CHANGED);
+        file_advance(f, file, ADVANCE_CHANGED, NULL);
     }
     pf_fd_close(&fd);
 }
@@ -347,7 +355,7 @@ static void all_advance(struct pf_files *f)
         pf_ptrs_push(&all, file);
     }
     for (uint32_t i = 0; i < all.len; i++) {
-        file_advance(f, all.at[i], ADVANCE_CHANGED);
+        file_advance(f, all.at[i], ADVANCE_CHANGED, NULL);
     }
     pf_ptrs_fini(&all);
 }
@@ -375,9 +383,9 @@ static void on_inotify(void *ctx, unsigned ready)
         if (file != NULL && (ev.mask & IN_IGNORED) != 0) { /* removed, and closed by its writers */
             (void)pf_map_del(&f->by_wd, &file->wd, sizeof file->wd);
             file->wd = -1;
-            file_made(f, file);
+            file_made(f, file, NULL);
         } else if (file != NULL) {
-            file_advance(f, file, ADVANCE_CHANGED);
+            file_advance(f, file, ADVANCE_CHANGED, NULL);
         }
     }
 }
@@ -413,7 +421,7 @@ static void read_later(struct pf_files *f, const struct pf_agent_act_read *r, in
         return;
     }
     wait_for_more(f, file, r, offset, limit);
-    file_advance(f, file, ADVANCE_CHANGED);
+    file_advance(f, file, ADVANCE_CHANGED, NULL);
 }
 
 void pf_files_read(struct pf_files *f, const struct pf_agent_act_read *r)
@@ -450,7 +458,9 @@ out:
 
 /* Calls `act` for the two output files of a sandbox, where somebody waits for them. */
 static void sandbox_files(struct pf_files *f, struct pf_str sandbox,
-                          void (*act)(struct pf_files *f, struct file *file))
+                          void (*act)(struct pf_files *f, struct file *file,
+                                      const struct pf_uuid *launch),
+                          const struct pf_uuid *launch)
 {
     static const char *const names[] = {"stdout", "stderr"};
     struct pf_buf path = {0};
@@ -464,25 +474,25 @@ static void sandbox_files(struct pf_files *f, struct pf_str sandbox,
         pf_buf_printf(&path, "/%s", names[i]);
         struct file *file = pf_map_get(&f->by_path, path.data, (uint32_t)path.len);
         if (file != NULL) {
-            act(f, file);
+            act(f, file, launch);
         }
     }
     pf_buf_fini(&path);
 }
 
-static void file_ended(struct pf_files *f, struct file *file)
+static void file_ended(struct pf_files *f, struct file *file, const struct pf_uuid *launch)
 {
-    file_advance(f, file, ADVANCE_ENDED);
+    file_advance(f, file, ADVANCE_ENDED, launch);
 }
 
 void pf_files_made(struct pf_files *f, struct pf_str sandbox)
 {
-    sandbox_files(f, sandbox, file_made);
+    sandbox_files(f, sandbox, file_made, NULL);
 }
 
-void pf_files_ended(struct pf_files *f, struct pf_str sandbox)
+void pf_files_ended(struct pf_files *f, struct pf_uuid launch, struct pf_str sandbox)
 {
-    sandbox_files(f, sandbox, file_ended);
+    sandbox_files(f, sandbox, file_ended, &launch);
 }
 
 void pf_files_forget_peer(struct pf_files *f, uint64_t peer)

@@ -31,8 +31,9 @@ void pf_files_destroy(struct pf_files *f);
 void pf_files_read(struct pf_files *f, const struct pf_agent_act_read *r);
 /* The output files of a sandbox were made: those who waited for them can watch them now. */
 void pf_files_made(struct pf_files *f, struct pf_str sandbox);
-/* Nothing will be added to them any more: everybody who waits is answered. */
-void pf_files_ended(struct pf_files *f, struct pf_str sandbox);
+/* This task has ended, which wrote to the output files there: everybody who waits for more of it is
+ * answered. Other tasks of an executor may go on to write to them. */
+void pf_files_ended(struct pf_files *f, struct pf_uuid launch, struct pf_str sandbox);
 /* The peer is gone, and what it waits for with it. */
 void pf_files_forget_peer(struct pf_files *f, uint64_t peer);
 const struct pf_files_counters *pf_files_counters(const struct pf_files *f);

@@ -156,7 +156,8 @@ static void test_executor_of_other_info_is_refused(void **state)
     given_task(s, "executor");
     agent_sim_launch_on(s, "f1", "t2", 2, EXECUTOR("e1", "executor idle"));
     assert_string_equal(agent_sim_states(s, 2), "TASK_ERROR");
-    AGENT_SIM_EXPECT(s, "another ExecutorInfo", "REASON_TASK_INVALID");
+    AGENT_SIM_EXPECT(s, "another ExecutorInfo", "REASON_TASK_INVALID",
+                     "\"executor_id\":{\"value\":\"e1\"}");
     assert_int_equal(agent_sim_executor(s, "e1")->n_launches, 1);
     agent_sim_launch_on(s, "f2", "t2", 3, EXECUTOR("e1", "executor idle"));
     assert_int_equal(agent_sim_executor(s, "e1")->n_launches, 1);

@@ -344,10 +344,10 @@ static void test_files_end_answers_everybody(void **state)
     w->r.path = pf_str(w->err);
     w->r.offset = 0;
     ask_later(w);
-    pf_files_ended(w->files, pf_str("/tmp/pf-files-another"));
+    pf_files_ended(w->files, w->r.launch, pf_str("/tmp/pf-files-another"));
     assert_int_equal(w->n_replies, 0);
     add(w->out, "def"); /* the last words, not noticed yet */
-    pf_files_ended(w->files, pf_str(w->sandbox));
+    pf_files_ended(w->files, w->r.launch, pf_str(w->sandbox));
     assert_int_equal(w->n_replies, 2);
     assert_int_equal(pf_files_counters(w->files)->n_waiting, 0);
     expect(w, 0, "", 0, true); /* stderr, never made */
@@ -358,6 +358,24 @@ static void test_files_end_answers_everybody(void **state)
     expect(w, 3, "def", 6, true);
 }
 
+/* Two tasks of one executor write to one file: the end of one is not the other's. */
+static void test_files_end_of_another_task_is_no_end(void **state)
+{
+    struct world *w = *state;
+    struct pf_uuid one = {{1}}, two = {{2}};
+    add(w->out, "abc");
+    w->r.follow = true;
+    w->r.offset = 3;
+    w->r.launch = one;
+    ask_later(w);
+    pf_files_ended(w->files, two, pf_str(w->sandbox));
+    assert_int_equal(w->n_replies, 0);
+    assert_int_equal(pf_files_counters(w->files)->n_waiting, 1);
+    pf_files_ended(w->files, one, pf_str(w->sandbox));
+    assert_int_equal(w->n_replies, 1);
+    expect(w, 3, "", 3, true);
+}
+
 static void test_files_end_with_much_left_is_no_eof(void **state)
 {
     struct world *w = *state;
@@ -366,7 +384,7 @@ static void test_files_end_with_much_left_is_no_eof(void **state)
     w->r.limit = 2;
     ask_later(w);
     add(w->out, "abc");
-    pf_files_ended(w->files, pf_str(w->sandbox));
+    pf_files_ended(w->files, w->r.launch, pf_str(w->sandbox));
     assert_int_equal(w->n_replies, 1);
     expect(w, 0, "ab", 3, false);
 }
@@ -445,7 +463,7 @@ static void test_files_gone_peer_waits_for_nothing(void **state)
     pf_files_forget_peer(w->files, 1);
     pf_files_check(w->files);
     assert_int_equal(pf_files_counters(w->files)->n_waiting, 1);
-    pf_files_ended(w->files, pf_str(w->sandbox));
+    pf_files_ended(w->files, w->r.launch, pf_str(w->sandbox));
     assert_int_equal(w->n_replies, 1);
     assert_int_equal(w->peer, 2);
 }
@@ -468,7 +486,7 @@ static void test_files_waiting_requests_are_bounded(void **state)
     w->r.follow = true;
     w->r.peer = 2;
     ask_later(w);
-    pf_files_ended(w->files, pf_str(w->sandbox));
+    pf_files_ended(w->files, w->r.launch, pf_str(w->sandbox));
     assert_int_equal(w->n_replies, 2 + PF_READS_PER_PEER_MAX + 1);
     pf_files_check(w->files);
 }
@@ -491,6 +509,7 @@ int main(void)
         T(follow_shares_a_file),
         T(follow_waits_for_the_file_itself),
         T(end_answers_everybody),
+        T(end_of_another_task_is_no_end),
         T(end_with_much_left_is_no_eof),
         T(cut_short_answers_with_the_new_end),
         T(replaced_file_is_followed),
