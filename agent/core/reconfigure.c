@@ -60,24 +60,45 @@ static const char *attribute_change(struct pf_agent *a, struct AgentInfo was, st
     return NULL;
 }
 
+static const char *amounts(struct pf_agent *a, const char *name, int64_t was, int64_t is)
+{
+    struct pf_buf old = {0}, new = {0};
+
+    pf_milli_format(was, &old);
+    pf_milli_format(is, &new);
+    const char *text = pf_arena_printf(pf_turn_arena(a->turn), "%s was %s and is %s", name,
+                                       pf_buf_cstr(&old), pf_buf_cstr(&new))
+                           .at;
+
+    pf_buf_fini(&old);
+    pf_buf_fini(&new);
+    return text;
+}
+
 static const char *resource_change(struct pf_agent *a, struct AgentInfo was, bool may_grow)
 {
     struct pf_resources before = {.n_items = 0};
-    struct pf_buf old = {0}, new = {0};
     const char *text = NULL;
 
-    if (ag_resources_of_agent(was, &before, NULL) == 0 &&
-        !(may_grow ? pf_res_contains(&a->total, &before) : pf_res_eq(&a->total, &before))) {
-        pf_res_format(&before, &old);
-        pf_res_format(&a->total, &new);
-        text = pf_arena_printf(pf_turn_arena(a->turn), "the resources were %s and are %s",
-                               pf_buf_cstr(&old), pf_buf_cstr(&new))
-                   .at;
+    if (ag_resources_of_agent(was, &before, NULL) < 0 ||
+        (may_grow ? pf_res_contains(&a->total, &before) : pf_res_eq(&a->total, &before))) {
+        pf_res_fini(&before);
+        return NULL;
     }
-    pf_buf_fini(&old);
-    pf_buf_fini(&new);
+    for (uint32_t i = 0; !text && i < PF_RES_SCALAR_COUNT; i++) {
+        int64_t old = before.scalar_milli[i], new = a->total.scalar_milli[i];
+        if (may_grow ? new < old : new != old) {
+            text = amounts(a, pf_res_scalar_names[i], old, new);
+        }
+    }
+    for (uint32_t i = 0; !text && i < before.n_items; i++) {
+        const struct pf_res_item *item = pf_res_find(&a->total, pf_str(before.item[i].name));
+        if (!item) {
+            text = pf_arena_printf(pf_turn_arena(a->turn), "%s is missing", before.item[i].name).at;
+        }
+    }
     pf_res_fini(&before);
-    return text;
+    return text ? text : "the resources (ports or items of sets) changed";
 }
 
 const char *ag_reconfigure_problem(struct pf_agent *a)
@@ -108,8 +129,8 @@ const char *ag_reconfigure_problem(struct pf_agent *a)
         return NULL;
     }
     return pf_arena_printf(pf_turn_arena(a->turn),
-                           "%s, which --reconfiguration-policy=%s does not allow; give it what it "
-                           "had, or allow it (=any), or end its tasks first (--recover=cleanup)",
+                           "%s, against --reconfiguration-policy=%s: give it what it had, or allow "
+                           "it (=any), or end its tasks first (--recover=cleanup)",
                            change, may_grow ? "additive" : "equal")
         .at;
 }

@@ -61,7 +61,8 @@ const struct pf_command pf_cmd_leave = {
     .operands = "AGENT...",
     .about = "The agent takes no more tasks, ends those that it has with their grace, waits until "
              "that is acknowledged, and is forgotten by the cluster. Its process ends; started "
-             "again it is a new agent. (Stopped by SIGTERM instead, it comes back as itself, and "
+             "again (as 'up' does with its agents) it is a new agent. (Stopped by SIGTERM instead, "
+             "it comes back as itself, and "
              "its tasks run on meanwhile.)",
     .min_operands = 1,
     .max_operands = PF_ARGV_MAX,

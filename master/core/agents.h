@@ -9,8 +9,8 @@ struct m_agent *pf_m_agent_get(const struct pf_master *m, struct pf_str id);
 /* A new one, by row or by registration; `state` is an initial one. */
 struct m_agent *pf_m_agent_new(struct pf_master *m, struct pf_str id, enum m_agent_state state,
                                const char *why);
-/* A standby hears of a committed row, or that one is gone. A master that leads never forgets an
- * agent: much points to it. */
+/* A standby hears of a committed row, or that one is gone. A master that leads forgets only
+ * agents that left (gone.c): much points to them. */
 void pf_m_agent_row(struct pf_master *m, struct pf_bytes key, struct Row_Agent row);
 void pf_m_agent_row_gone(struct pf_master *m, struct pf_bytes key);
 /* The agent's row as it is, or has to be, stored. */

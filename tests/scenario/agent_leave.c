@@ -262,8 +262,9 @@ static void test_reconfiguration(void **state)
         const char *says; /* under "equal"; NULL: nothing changed */
     } cases[] = {
         {"cpus:4;mem:1024", "rack:a", "h1", true, NULL},
-        {"cpus:5;mem:1024", "rack:a", "h1", true, "resources were"},
-        {"cpus:3;mem:1024", "rack:a", "h1", false, "resources were"},
+        {"cpus:5;mem:1024", "rack:a", "h1", true, "cpus was 4 and is 5"},
+        {"cpus:3;mem:1024", "rack:a", "h1", false, "cpus was 4 and is 3"},
+        {"cpus:4;mem:1024;ports:[1-2]", "rack:a", "h1", true, "ports"},
         {"cpus:4;mem:1024", "rack:a;zone:w", "h1", true, "attribute zone:w is new"},
         {"cpus:4;mem:1024", "rack:b", "h1", false, "attribute rack was a and is b"},
         {"cpus:4;mem:1024", "", "h1", false, "attribute rack:a is missing"},
