@@ -92,6 +92,8 @@ PF_MUST_USE int pf_cgroup_remove(const struct pf_cgroups *c, const char *name,
 /* Tells each container once; it must not be removed meanwhile. */
 typedef void pf_cgroup_list_fn(void *ctx, const char *name);
 void pf_cgroup_list(const struct pf_cgroups *c, pf_cgroup_list_fn *on_name, void *ctx);
+/* Removes parents that hold no container; pf_cgroup_make makes them again. */
+void pf_cgroups_remove_empty(const struct pf_cgroups *c);
 /* One pass of killing and removing all containers, then the parents. How many containers are
  * left. */
 uint32_t pf_cgroups_clear(const struct pf_cgroups *c);

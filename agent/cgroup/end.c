@@ -307,6 +307,13 @@ void pf_cgroup_list(const struct pf_cgroups *c, pf_cgroup_list_fn *on_name, void
     }
 }
 
+void pf_cgroups_remove_empty(const struct pf_cgroups *c)
+{
+    for (uint32_t i = 0; i < c->n_dirs; i++) {
+        (void)rmdir(c->dir[i].path); /* in use is fine */
+    }
+}
+
 struct clearing {
     const struct pf_cgroups *c;
     struct pf_buf names; /* each with its NUL */

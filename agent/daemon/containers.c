@@ -213,6 +213,7 @@ void pf_containers_destroy(struct pf_containers *x)
     listed_clear(x);
     pf_map_fini(&x->listed);
     for (uint32_t i = 0; i < x->n_places; i++) {
+        pf_cgroups_remove_empty(&x->place[i]);
         pf_cgroups_fini(&x->place[i]);
     }
     pf_timer_destroy(x->timer);

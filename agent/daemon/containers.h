@@ -26,7 +26,7 @@ struct pf_containers_counters {
 /* `name` (copied) tells this agent's parents from others'; lasts as long as the agent's id. */
 struct pf_containers *pf_containers_create(struct pf_loop *loop, enum pf_isolation isolation,
                                            const char *name);
-/* Removes what it can of what waits for it. NULL is fine. */
+/* Removes what it can of what waits for it, and parents without containers. NULL is fine. */
 void pf_containers_destroy(struct pf_containers *x);
 
 /* The launcher is up; its list follows. An error (isolation is cgroups, and they are not

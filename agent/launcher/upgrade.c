@@ -64,15 +64,19 @@ void upgrade_exec(struct pf_launcher *l)
 {
     char state[PF_UUID_TEXT_LEN + 32];
     char nofile[24];
+    char dir[4096];
     char *argv[] = {(char *)(uintptr_t) "proffer-launcher",
                     (char *)(uintptr_t) "--dir",
-                    (char *)(uintptr_t) ".",
+                    dir,
                     (char *)(uintptr_t) "--nofile",
                     nofile,
                     (char *)(uintptr_t) "--upgrade",
                     state,
                     NULL};
 
+    if (getcwd(dir, sizeof dir) == NULL) { /* else people see which one it is */
+        (void)snprintf(dir, sizeof dir, ".");
+    }
     int sys = pf_journal_flush(&l->journal);
     int fd = sys == 0 ? kept_write(l) : -1;
     if (fd >= 0) {

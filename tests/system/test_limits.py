@@ -189,16 +189,26 @@ def test_without_cgroups_the_agent_says_so_or_refuses():
     check("no cgroup hierarchy" in log, log)
 
 
+def no_parent(parent):
+    for root, dirs, _ in os.walk("/sys/fs/cgroup"):
+        check(parent not in dirs, root)
+
+
 def test_down_removes_the_parents():
-    """Last: the cluster is gone afterwards."""
+    """Also of an agent that never ran a task. Last: the cluster is gone afterwards."""
+    cluster.down()
+    check_eq(cluster.up().code, 0)
+    idle = "proffer-" + agent_id()
+    cluster.down()
+    no_parent(idle)
+    check_eq(cluster.up().code, 0)
     parent = "proffer-" + agent_id()
     p = cluster.start("run", "--", "sh", "-c", "echo up; exec sleep 1000")
     check_eq(p.stdout.readline(), b"up\n")
     r = cluster.down()
     check_eq(r.code, 0, r)
     finish(p)
-    for root, dirs, _ in os.walk("/sys/fs/cgroup"):
-        check(parent not in dirs, root)
+    no_parent(parent)
     check_eq([x for x in processes_of(cluster.base) if x != p.pid], [])
 
 

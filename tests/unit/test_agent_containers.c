@@ -51,9 +51,12 @@ static int teardown(void **state)
     const struct pf_cgroup_options o = {.root = "", .pid = getpid(), .name = w->name};
     struct pf_cgroups c = {0};
 
+    bool has_containers = pf_containers_counters(w->x)->n_known > 0;
+    bool is_on = strstr(pf_containers_text(w->x), "cgroups v") != NULL;
+    assert_int_equal(pf_cgroups_open(&o, &c, NULL), 0);
     pf_containers_destroy(w->x);
     pf_loop_destroy(w->loop);
-    assert_int_equal(pf_cgroups_open(&o, &c, NULL), 0);
+    assert_int_equal(access(c.dir[0].path, F_OK) == 0, has_containers || !is_on);
     uint32_t n_left = pf_cgroups_clear(&c);
     pf_cgroups_fini(&c);
     test_free(w);
