@@ -29,6 +29,7 @@ enum {
 #define AGENT_LAST_WORDS_MS 30000 /* an agent that leaves waits so long for acknowledgements */
 #define AGENT_GRACE_MAX_MS  (INT64_C(30) * 24 * 3600 * 1000)
 #define AGENT_RESEND_MAX_MS 600000
+#define AGENT_TELL_END_MS   1000 /* an end behind an update that nobody acknowledges */
 #define AGENT_REKILL_MS     5000         /* SIGKILL again when the end does not come */
 #define AGENT_REGISTER_MS   10000        /* ask again when no answer comes */
 #define AGENT_REFUSED_MS    5000         /* ask again after a refusal */

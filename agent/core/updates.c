@@ -227,6 +227,10 @@ void ag_update_add(struct pf_agent *a, struct task *t, enum TaskState state, con
     if (is_first) {
         t->resend_ms = a->opt.resend_ms;
         ag_update_send_head(a, t);
+    } else if (ag_run_is_ended(&t->run) && t->resend_at > a->now_ms + AGENT_TELL_END_MS) {
+        /* Nobody takes the one before: said again, it tells the state that came since. */
+        t->resend_at = a->now_ms + AGENT_TELL_END_MS;
+        ag_run_rearm(a, &t->run);
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/map.h"
+#include "framework/cli/entity.h"
 #include "framework/cli/taskwatch.h"
 
 #define GIVE_UP_MS 60000
@@ -93,6 +94,14 @@ static void check_done(struct pf_await *a)
     await_done(a, NULL);
 }
 
+/* It has ended, but an update from before stands in the way of the one that says how. */
+static bool has_more_to_tell(struct Task task)
+{
+    return pf_task_is_ended(Task_state(task)) && Task_status_update_uuid(task).len > 0 &&
+           Task__has_status_update_state(task) &&
+           !pf_task_is_ended(Task_status_update_state(task));
+}
+
 static void on_tasks(void *ctx, struct Master_Response_WaitTasks tasks)
 {
     struct group *g = ctx;
@@ -102,7 +111,12 @@ static void on_tasks(void *ctx, struct Master_Response_WaitTasks tasks)
         uint32_t n_before = a->n;
         uint32_t at = place_of(a, g, task);
         bool had_ended = pf_outcome_has_ended(&a->outcome[at]);
-        pf_outcome_set_task(&a->outcome[at], task);
+        if (has_more_to_tell(task)) {
+            pf_taskwatch_acknowledge(g->watch, TaskID_value(Task_task_id(task)),
+                                     Task_status_update_uuid(task));
+        } else {
+            pf_outcome_set_task(&a->outcome[at], task);
+        }
         if (at == n_before && a->ops.on_task != NULL) {
             a->ops.on_task(a->ctx, at, task);
         }

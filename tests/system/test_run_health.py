@@ -31,6 +31,18 @@ def test_task_that_is_well_runs_to_its_end():
     check_eq((r.code, r.out), (0, ""), r)
 
 
+def test_task_that_nobody_watches():
+    """Its first words are not taken by anybody: wait takes them all, and gets the end."""
+    r = run("-d", "--health-cmd", "test -e well", *FAST, "--", "sh", "-c",
+            "touch well; sleep 0.5; rm well; exec sleep 1000")
+    check_eq(r.code, 0, r)
+    task = r.out.strip()
+    r = cluster.proffer("wait", task)
+    check_eq(r.code, 143, r)
+    r = cluster.proffer("show", task + ".0", "-o", "json")
+    check("Health check failed 3 times" in r.json()[0]["message"], r)
+
+
 def test_task_whose_check_fails_is_ended_with_a_reason():
     r = run("--health-cmd", "test -e well", "--grace", "1s", *FAST, "--", "sh", "-c",
             "touch well; sleep 0.5; rm well; exec sleep 1000")
@@ -65,6 +77,7 @@ def all_tests():
     with Cluster(agents=1) as c:
         cluster = c
         main([test_task_that_is_well_runs_to_its_end,
+              test_task_that_nobody_watches,
               test_task_whose_check_fails_is_ended_with_a_reason,
               test_commands_see_the_ports_of_their_task,
               test_what_makes_no_sense_is_refused])

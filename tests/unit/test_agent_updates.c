@@ -52,6 +52,19 @@ static void acknowledge(struct agent_sim *s, uint8_t n, const char *framework_id
     agent_sim_say(s, body);
 }
 
+/* Behind an update that nobody takes the end would be unknown until that is sent again. */
+static void test_agent_tells_an_end_behind_others_soon(void **state)
+{
+    struct agent_sim *s = *state;
+
+    agent_sim_launch(s, "f1", "t1", 1, "{'value': 'sleep 9'}");
+    agent_sim_clear_log(s);
+    agent_sim_exit(s, 1, 0);
+    assert_int_equal(count(s, "AgentUpdate"), 0);
+    agent_sim_pass(s, 1000);
+    AGENT_SIM_EXPECT(s, "\"state\":\"TASK_RUNNING\"", "\"latest_state\":\"TASK_FINISHED\"");
+}
+
 static void test_agent_sends_one_update_at_a_time(void **state)
 {
     struct agent_sim *s = *state;
@@ -200,6 +213,7 @@ static void test_agent_keeps_a_bounded_history(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_agent_tells_an_end_behind_others_soon, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_sends_one_update_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_sends_again_ever_more_slowly, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_sends_heads_on_registration, setup, teardown),
