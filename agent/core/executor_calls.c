@@ -84,8 +84,12 @@ static const char *status_problem(const struct call *c, struct TaskStatus s)
     case TaskState_TASK_STAGING:
     case TaskState_TASK_UNREACHABLE:
     case TaskState_TASK_UNKNOWN: return "the state of the update is not an executor's to tell";
-    default: return TaskStatus__has_state(s) ? NULL : "the update has no state";
+    default: break;
     }
+    if (!TaskStatus__has_state(s)) {
+        return "the update has no state";
+    }
+    return TaskState__str((int)TaskStatus_state(s)) ? NULL : "the state of the update is unknown";
 }
 
 static const char *task_problem(const struct pf_agent *a, const struct call *c,

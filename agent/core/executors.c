@@ -399,7 +399,9 @@ void ag_executor_end(struct pf_agent *a, struct executor *x, const struct ending
         ag_executor_unsubscribe(a, x);
     }
     move_to_past(a, x);
+    x->n_tasks++; /* its last task may be forgotten with its end: not the executor before us */
     end_tasks(a, x, e);
+    x->n_tasks--;
     if (!is_torn_down) {
         ag_told_count(a, &x->untold);
     }

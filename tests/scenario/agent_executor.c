@@ -606,6 +606,28 @@ static void test_executor_ends_with_its_framework(void **state)
     assert_string_equal(agent_sim_states(s, 3), "TASK_RUNNING");
 }
 
+/* So many tasks have ended since that its own is forgotten with its end, and it is the last. */
+static void test_executor_ends_behind_a_full_history(void **state)
+{
+    struct agent_sim *s = *state;
+    char id[16];
+
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct pf_uuid launch = {{0xee, (uint8_t)(i >> 8), (uint8_t)i}};
+        (void)snprintf(id, sizeof id, "past%u", (unsigned)i);
+        agent_sim_launch_uuid(s, "f2", id, launch, "{'value': 'exit 0'}", "");
+    }
+    struct sim_executor *x = given_task(s, "executor stubborn");
+
+    s->wall_ms -= 3600000; /* the clock was set back */
+    agent_sim_say(s, "{'AgentTeardown': {'framework_id': 'f1'}}");
+    agent_sim_pass(s, 6000);
+    assert_int_equal(x->n_shutdowns, 1);
+    assert_int_equal(agent_sim_rows(s, AgentTable_TASKS), 1000);
+    agent_sim_pass(s, INT64_C(8) * 86400000);
+    assert_int_equal(agent_sim_rows(s, AgentTable_EXECUTORS), 0);
+}
+
 /* Launched while no launcher stands: it begins when that comes. */
 static void test_executor_waits_for_the_launcher(void **state)
 {
@@ -676,6 +698,7 @@ int main(void)
         CASE(test_executor_ends_with_the_machine),
         CASE(test_executor_shutdown_outlives_the_agent),
         CASE(test_executor_ends_with_its_framework),
+        CASE(test_executor_ends_behind_a_full_history),
         CASE(test_executor_waits_for_the_launcher),
         CASE(test_executor_ends_are_told_by_number),
     };
