@@ -75,12 +75,19 @@ static void proc_unwatch(struct pf_launcher *l, struct proc *p)
     }
 }
 
+/* Its number may be another's from now on. */
+static void proc_drop_pid(struct pf_launcher *l, struct proc *p)
+{
+    if (p->pid_key != 0) {
+        (void)pf_map_del(&l->by_pid, &p->pid_key, sizeof p->pid_key);
+        p->pid_key = 0;
+    }
+}
+
 void proc_destroy(struct pf_launcher *l, struct proc *p)
 {
     (void)pf_map_del(&l->by_uuid, &p->uuid, sizeof p->uuid);
-    if (p->pid_key != 0) {
-        (void)pf_map_del(&l->by_pid, &p->pid_key, sizeof p->pid_key);
-    }
+    proc_drop_pid(l, p);
     proc_drop_start(p);
     proc_unwatch(l, p);
     fd_close(&p->stdin_fd);
@@ -323,6 +330,15 @@ void procs_end_containers(struct pf_launcher *l)
     }
 }
 
+/* As long as our child is not reaped, the group's number is not given to others. Another's child
+ * may be reaped, and its number another process's by now. */
+static bool group_is_own(const struct proc *p)
+{
+    uint64_t start_time = p->is_child ? p->start_time : pf_proc_start_time(p->pid);
+
+    return start_time == 0 || start_time == p->start_time;
+}
+
 void proc_on_ready(struct pf_launcher *l, struct proc *p)
 {
     siginfo_t si = {0};
@@ -339,12 +355,16 @@ void proc_on_ready(struct pf_launcher *l, struct proc *p)
         p->wait_status = LAUNCHER_STATUS_LOST; /* another launcher's child */
     }
     p->ended_ms = launcher_wall_ms();
-    /* As long as it is not reaped, the group's number is not given to others. */
-    (void)kill(-p->pid, SIGKILL); /* nobody left is fine */
+    if (group_is_own(p)) {
+        (void)kill(-p->pid, SIGKILL); /* nobody left is fine */
+    }
     if (container_end(l, p)) {
         proc_ended(l, p);
     } else {
         proc_unwatch(l, p); /* what is ready stays ready until it is reaped */
+        if (!p->is_child) {
+            proc_drop_pid(l, p);
+        }
         proc_end_later(l, p);
     }
 }
@@ -366,8 +386,7 @@ void procs_reap(struct pf_launcher *l)
         }
         proc_unwatch(l, p);
         fd_close(&p->stdin_fd);
-        (void)pf_map_del(&l->by_pid, &p->pid_key, sizeof p->pid_key);
-        p->pid_key = 0;
+        proc_drop_pid(l, p);
         l->n_live--;
         protocol_send_process(l, p, -1);
     }
@@ -383,6 +402,8 @@ void proc_signal(struct pf_launcher *l, struct proc *p, int signo)
         p->is_queued = false;
         l->n_queued--;
         proc_fail(l, p, ECANCELED, "killed");
+    } else if (p->is_ending) {
+        return; /* it has ended, its number may be another's; what it left is being killed */
     } else if (p->state == LauncherState_RUNNING) {
         (void)kill(-p->pid, signo); /* it ends on its own account, or has */
         if (signo == SIGKILL) {
