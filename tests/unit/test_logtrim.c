@@ -2,6 +2,7 @@
 /* Output that grows is cut in front, and nobody who writes or reads it loses his place. */
 #include "agent/daemon/logtrim.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -323,7 +324,9 @@ static void test_logtrim_empties_where_no_holes_are(void **state)
     struct world *w = *state;
 
     assert_int_equal(unshare(CLONE_NEWNS), 0);
-    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+        assert_int_equal(errno, EINVAL); /* the root of a chroot: what is mounted is undone below */
+    }
     assert_true(test_aborts(without_holes, w));
     assert_int_equal(umount2(w->sandbox, MNT_DETACH), 0);
 }
