@@ -117,7 +117,15 @@ bool pf_sandbox_make(struct pf_str path, const struct pf_user *owner, struct pf_
     return sys == 0 ? true : fail(out, sys, stage);
 }
 
-/* One output file: fresh in almost every case; else what is there must be a regular file. */
+/* What its owner put there may be another's file by a second name. */
+static bool output_is_own(const struct stat *st, const struct pf_user *owner)
+{
+    return S_ISREG(st->st_mode) && st->st_nlink == 1 &&
+           (owner->is_own || st->st_uid == owner->uid || st->st_uid == geteuid());
+}
+
+/* One output file: fresh in almost every case; else what is there must be the user's regular
+ * file, or ours from before a crash. */
 static int output_open(int dir, const char *name, const struct pf_user *owner)
 {
     const int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
@@ -139,7 +147,7 @@ static int output_open(int dir, const char *name, const struct pf_user *owner)
     if (fd < 0) {
         return -1;
     }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || fcntl(fd, F_SETFL, O_APPEND) != 0) {
+    if (fstat(fd, &st) != 0 || !output_is_own(&st, owner) || fcntl(fd, F_SETFL, O_APPEND) != 0) {
         pf_fd_close(&fd);
         errno = EINVAL;
     }

@@ -150,7 +150,7 @@ static void test_output_is_a_regular_file_or_nothing(void **state)
     struct pf_user u = own();
     struct pf_sandbox_failure why;
     int fd[2];
-    char path[160];
+    char path[160], second[192];
 
     assert_false(pf_sandbox_open_output(pf_str(p->box), &u, fd, &why));
     assert_int_equal(why.error, ENOENT);
@@ -167,6 +167,13 @@ static void test_output_is_a_regular_file_or_nothing(void **state)
     assert_int_equal(errno, ELOOP);
     assert_int_equal(pf_sandbox_open_file(PF_STR("nowhere")), -1);
     assert_int_equal(errno, EINVAL);
+    assert_int_equal(unlink(path), 0);
+    assert_true(pf_sandbox_open_output(pf_str(p->box), &u, fd, &why));
+    assert_int_equal(close(fd[0]), 0);
+    assert_int_equal(close(fd[1]), 0);
+    (void)snprintf(second, sizeof second, "%s/second", p->box);
+    assert_int_equal(link(path, second), 0); /* maybe of somebody else's file */
+    assert_false(pf_sandbox_open_output(pf_str(p->box), &u, fd, &why));
 }
 
 /* What another user owns is given to it, where we may. */
