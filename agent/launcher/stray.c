@@ -88,21 +88,26 @@ static bool stray_is_left_over(const struct pf_launcher *l, pid_t pid)
     return l->n_live == 0; /* whose it is cannot be told */
 }
 
-static void stray_look(struct pf_launcher *l, pid_t pid)
+/* true: it has ended, and is no child of ours any more. */
+static bool stray_look(struct pf_launcher *l, pid_t pid)
 {
     uint32_t key = (uint32_t)pid;
     siginfo_t si = {0};
 
     if (pf_map_get(&l->by_pid, &key, sizeof key) != NULL) {
-        return;
+        return false;
     }
     /* Ours to reap and not reaped yet: its number cannot mean another process. */
-    if (waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG) != 0 || si.si_pid != 0) {
-        return;
+    if (waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG) != 0) {
+        return false;
+    }
+    if (si.si_pid != 0) {
+        return true;
     }
     if (stray_is_left_over(l, pid)) {
         (void)kill(pid, SIGKILL); /* its end raises SIGCHLD, which brings the next sweep */
     }
+    return false;
 }
 
 /* Where pidfds ran out. */
@@ -127,6 +132,8 @@ void strays_sweep(struct pf_launcher *l)
 {
     char text[4096];
     size_t have = 0;
+    bool is_long = false;
+    bool has_reaped = false;
 
     l->sweep_at_ms = sweep_blind(l) ? launcher_now_ms() + LAUNCHER_SWEEP_MS : INT64_MAX;
     int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
@@ -138,16 +145,22 @@ void strays_sweep(struct pf_launcher *l)
         if (n <= 0) {
             break;
         }
+        is_long = is_long || (size_t)n > sizeof text / 2;
         have += (size_t)n;
         text[have] = '\0';
         char *p = text;
         for (char *end; (end = strchr(p, ' ')) != NULL; p = end + 1) {
-            stray_look(l, (pid_t)strtol(p, NULL, 10));
+            has_reaped = stray_look(l, (pid_t)strtol(p, NULL, 10)) || has_reaped;
         }
         have -= (size_t)(p - text);
         memmove(text, p, have);
     }
     (void)close(fd); /* only read */
+    if (is_long && has_reaped) {
+        /* Each read goes on by counting the children that are there: it passes over as many as were
+         * reaped since the one before. What it has not told is looked at in the next turn. */
+        l->sweep_at_ms = launcher_now_ms();
+    }
 }
 
 /* Calls `look` for every process that carries the mark of a launch we know. */

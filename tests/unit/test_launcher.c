@@ -128,9 +128,13 @@ static void test_ids_are_set_or_the_failure_named(void **state)
     (void)state;
     client_open(&c);
     (void)snprintf(out, sizeof out, "%s/out", c.dir);
-    struct start_spec s = {.uuid = uuid_of(1), .path = "/bin/sh",
-                           .args = {"sh", "-c", "id -u; id -g; id -G"}, .out = out,
-                           .env = {"PATH=/usr/bin:/bin"}, .set_ids = true, .uid = 65534,
+    struct start_spec s = {.uuid = uuid_of(1),
+                           .path = "/bin/sh",
+                           .args = {"sh", "-c", "id -u; id -g; id -G"},
+                           .out = out,
+                           .env = {"PATH=/usr/bin:/bin"},
+                           .set_ids = true,
+                           .uid = 65534,
                            .gid = 65534};
     if (geteuid() == 0) {
         client_start(&c, &s);
@@ -158,8 +162,10 @@ static void test_scripts_and_programs_of_the_directory_run(void **state)
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
     assert_int_equal(write(fd, "exit $1\n", 8), 8);
     assert_int_equal(close(fd), 0);
-    client_start(&c, &(struct start_spec){.uuid = uuid_of(1), .path = "tool",
-                                          .args = {"tool", "42"}, .cwd = c.dir,
+    client_start(&c, &(struct start_spec){.uuid = uuid_of(1),
+                                          .path = "tool",
+                                          .args = {"tool", "42"},
+                                          .cwd = c.dir,
                                           .search_path = "/usr/bin:/bin"});
     struct LauncherProcess p = client_end(&c, uuid_of(1));
     assert_int_equal(LauncherProcess_wait_status(p), 42 << 8);
@@ -186,7 +192,9 @@ static int start_with_pipe(struct launcher_client *c, struct pf_uuid uuid, const
     struct pf_buf out = {0};
     int fds[4];
     int pipe_fd[2];
-    struct start_spec s = {.uuid = uuid, .path = "/bin/sh", .args = {"sh", "-c", script},
+    struct start_spec s = {.uuid = uuid,
+                           .path = "/bin/sh",
+                           .args = {"sh", "-c", script},
                            .env = {"PATH=/usr/bin:/bin"}};
 
     uint32_t n = client_start_frame(c, &s, &out, fds);
@@ -287,8 +295,8 @@ static void test_second_start_of_a_launch_starts_nothing(void **state)
     (void)state;
     client_open(&c);
     (void)snprintf(out, sizeof out, "%s/out", c.dir);
-    struct start_spec s = {.uuid = uuid_of(1), .path = "/bin/sh",
-                           .args = {"sh", "-c", "echo once"}, .out = out};
+    struct start_spec s = {
+        .uuid = uuid_of(1), .path = "/bin/sh", .args = {"sh", "-c", "echo once"}, .out = out};
     client_start(&c, &s);
     client_start(&c, &s);
     (void)client_end(&c, uuid_of(1));
@@ -309,8 +317,11 @@ static void test_stdin_is_kept_over_a_reconnect(void **state)
     (void)state;
     client_open(&c);
     (void)snprintf(out, sizeof out, "%s/out", c.dir);
-    client_start(&c, &(struct start_spec){.uuid = uuid_of(1), .path = "/bin/cat",
-                                          .args = {"cat"}, .out = out, .keeps_stdin = true});
+    client_start(&c, &(struct start_spec){.uuid = uuid_of(1),
+                                          .path = "/bin/cat",
+                                          .args = {"cat"},
+                                          .out = out,
+                                          .keeps_stdin = true});
     struct LauncherProcess p = client_report(&c, uuid_of(1));
     assert_true(LauncherProcess_has_stdin(p));
     client_close(&c);
@@ -369,8 +380,8 @@ static void test_thousand_processes_leave_nothing(void **state)
         uint32_t n_fds = 0;
         pf_buf_clear(&out);
         for (uint32_t k = 0; k < PACK; k++) {
-            struct start_spec s = {.uuid = uuid_of(1 + i + k), .path = "/bin/true",
-                                   .args = {"true"}};
+            struct start_spec s = {
+                .uuid = uuid_of(1 + i + k), .path = "/bin/true", .args = {"true"}};
             n_fds += client_start_frame(&c, &s, &out, fds + n_fds);
         }
         client_send_bytes(&c, out.data, out.len, fds, n_fds);
@@ -393,6 +404,44 @@ static void test_thousand_processes_leave_nothing(void **state)
     (void)client_report(&c, uuid_of(0));
     assert_int_equal(count_fds(c.pid), before);
     pf_buf_fini(&out);
+    client_finish(&c);
+}
+
+/* How many bytes the list of the launcher's children has; 0 = it has none. */
+static ssize_t children_bytes(pid_t pid)
+{
+    char path[64];
+    char text[64];
+
+    (void)snprintf(path, sizeof path, "/proc/%ld/task/%ld/children", (long)pid, (long)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    ssize_t n = read(fd, text, sizeof text);
+    assert_true(n >= 0);
+    assert_int_equal(close(fd), 0);
+    return n;
+}
+
+/* More orphans that end at once than one read of the list of children tells are all reaped, with
+ * nothing else that happens. */
+static void test_crowd_of_orphans_is_reaped(void **state)
+{
+    enum { STEP_MS = 10 };
+    struct launcher_client c;
+    int waited_ms = 0;
+
+    (void)state;
+    client_open(&c);
+    client_shell(&c, uuid_of(1),
+                 "sleep 1000 | { exec 3<&0; i=0; while [ $i -lt 2000 ]; do read x <&3 & "
+                 "i=$((i+1)); done; kill -9 0; }");
+    struct LauncherProcess p = client_end(&c, uuid_of(1));
+    assert_int_equal(LauncherProcess_wait_status(p), SIGKILL);
+    while (children_bytes(c.pid) > 0) {
+        assert_true(waited_ms < CLIENT_WAIT_MS);
+        (void)poll(NULL, 0, STEP_MS); /* nothing tells when a stranger's child is reaped */
+        waited_ms += STEP_MS;
+    }
     client_finish(&c);
 }
 
@@ -518,8 +567,9 @@ static void test_quit_waits_for_the_last_process(void **state)
 
     (void)state;
     client_open(&c);
-    client_start(&c, &(struct start_spec){.uuid = uuid_of(1), .path = "/bin/cat",
-                                          .args = {"cat"}, .keeps_stdin = true});
+    client_start(&c,
+                 &(struct start_spec){
+                     .uuid = uuid_of(1), .path = "/bin/cat", .args = {"cat"}, .keeps_stdin = true});
     (void)client_report(&c, uuid_of(1));
     client_quit(&c, false);
     struct pf_uuid id = uuid_of(1);
@@ -612,6 +662,7 @@ int main(void)
         cmocka_unit_test(test_second_start_of_a_launch_starts_nothing),
         cmocka_unit_test(test_stdin_is_kept_over_a_reconnect),
         cmocka_unit_test(test_thousand_processes_leave_nothing),
+        cmocka_unit_test(test_crowd_of_orphans_is_reaped),
         cmocka_unit_test(test_garbage_closes_only_the_link),
         cmocka_unit_test(test_successor_of_a_killed_launcher_goes_on),
         cmocka_unit_test(test_second_launcher_of_a_directory_is_refused),
