@@ -216,7 +216,8 @@ static void test_logtrim_looks_rarely_while_nothing_grows(void **state)
     assert_int_equal(close(open_out(w)), 0);
     pf_logtrim_add(w->trim, w->launch, pf_str(w->sandbox));
     test_turn_until(w->loop, counters(w)->looks == 2);
-    assert_true(pf_now_ms() - begin >= 2900); /* 1 s, then 2 s, then 4 ... */
+    /* 1 s, then 2 s, then 4 ...; sooner only if others fill this disk meanwhile */
+    assert_true(pf_now_ms() - begin >= 2900 || counters(w)->sweeps > 0);
 }
 
 static void test_logtrim_looks_at_all_when_the_disk_fills(void **state)
