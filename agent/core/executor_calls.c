@@ -7,6 +7,10 @@
 
 #include "common/base/limits.h"
 
+/* Updates of a task that wait for their acknowledgement: more are not taken until some have it. The
+ * last one always is. */
+enum { UPDATES_WAITING_MAX = 1000, UPDATES_WAITING_BYTES = 4 << 20 };
+
 struct call {
     struct client *client;
     struct Executor_Call msg;
@@ -109,6 +113,28 @@ static const char *task_problem(const struct pf_agent *a, const struct call *c,
     return same ? "the uuid is that of another update" : NULL;
 }
 
+static bool is_behind(const struct task *t)
+{
+    const struct update *u = NULL;
+    uint64_t bytes = 0;
+    uint32_t n = 0;
+
+    TAILQ_FOREACH(u, &t->updates, link)
+    {
+        bytes += u->len;
+        n++;
+    }
+    return n >= UPDATES_WAITING_MAX || bytes >= UPDATES_WAITING_BYTES;
+}
+
+/* It was stored; the word of that may have been lost. */
+static bool is_known(const struct pf_agent *a, const struct task *t, struct pf_uuid uuid)
+{
+    const struct update *waiting = pf_map_get(&a->by_update, uuid.b, sizeof uuid.b);
+
+    return (waiting && waiting->task == t) || ag_task_has_heard(t, uuid);
+}
+
 /* It says a first time that it has the task. */
 static void take_over(struct pf_agent *a, struct task *t)
 {
@@ -162,8 +188,11 @@ static const char *update_take(struct pf_agent *a, const struct call *c, struct 
     }
     struct task *t = ag_task_by_name(a, ag_run_framework_id(&c->executor->run), id);
 
-    if (!t || t->executor != c->executor || !ag_task_has_heard(t, uuid)) {
+    if (!t || t->executor != c->executor || !is_known(a, t, uuid)) {
         problem = task_problem(a, c, t, bytes);
+        if (!problem && !is_terminal(TaskStatus_state(s)) && is_behind(t)) {
+            problem = "too many updates of the task wait for their acknowledgement";
+        }
         if (problem && (!t || t->executor != c->executor || ag_run_is_ended(&t->run))) {
             /* Maybe one that was stored, and forgotten with its task: not to be kept any more. */
             ag_executor_say_acknowledged(a, c->executor, id, bytes);

@@ -328,6 +328,39 @@ static void test_executor_says_what_it_may_not(void **state)
     assert_string_equal(agent_sim_states(s, 7), "TASK_RUNNING TASK_FINISHED");
 }
 
+static void say_update(struct agent_sim *s, struct sim_executor *x, int n, const char *task_state)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char call[300];
+
+    (void)snprintf(call, sizeof call,
+                   UPDATE("t1", "%s", SOURCE ", 'uuid': '%c%cIDBAUGBwgJCgsMDQ4PEA=='"), task_state,
+                   digits[n / 64], digits[n % 64]);
+    agent_sim_clear_log(s);
+    agent_sim_executor_call(s, x, 9, call);
+    agent_sim_run(s);
+}
+
+/* Updates that nobody acknowledges fill neither memory nor disk; the end is taken always. */
+static void test_executor_says_too_much(void **state)
+{
+    struct agent_sim *s = *state;
+    struct sim_executor *x = given_task(s, "executor");
+
+    s->acknowledges = false;
+    for (int n = 1; n <= 1000; n++) {
+        say_update(s, x, n, "TASK_RUNNING");
+        AGENT_SIM_EXPECT(s, "\"request_id\":9", "ACCEPTED");
+    }
+    say_update(s, x, 1001, "TASK_RUNNING");
+    AGENT_SIM_EXPECT(s, "\"request_id\":9", "BAD_REQUEST", "too many updates");
+    say_update(s, x, 1, "TASK_RUNNING"); /* known, though long ago */
+    AGENT_SIM_EXPECT(s, "\"request_id\":9", "ACCEPTED");
+    say_update(s, x, 1002, "TASK_FINISHED");
+    AGENT_SIM_EXPECT(s, "\"request_id\":9", "ACCEPTED");
+    assert_int_equal(agent_sim_rows(s, AgentTable_UPDATES), 1001);
+}
+
 static void test_executor_messages_go_both_ways(void **state)
 {
     struct agent_sim *s = *state;
@@ -684,6 +717,7 @@ int main(void)
         CASE(test_executor_by_http),
         CASE(test_executor_by_http_needs_the_token_when_told),
         CASE(test_executor_says_what_it_may_not),
+        CASE(test_executor_says_too_much),
         CASE(test_executor_messages_go_both_ways),
         CASE(test_executor_death_ends_its_tasks),
         CASE(test_executor_that_cannot_start_fails_its_task),
