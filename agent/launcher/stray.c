@@ -186,10 +186,14 @@ static void proc_fs_walk(struct pf_launcher *l,
     (void)closedir(dir); /* only read */
 }
 
-/* A dangling intent: its process leads a session of its own. */
+/* A dangling intent: its process leads a session of its own, and is none that is known (a mark is
+ * what a process makes of its environment). */
 static void adopt_dangling(struct pf_launcher *l, struct proc *p, pid_t pid)
 {
-    if (p->state == LauncherState_STARTING && getsid(pid) == pid) {
+    uint32_t key = (uint32_t)pid;
+
+    if (p->state == LauncherState_STARTING && getsid(pid) == pid &&
+        pf_map_get(&l->by_pid, &key, sizeof key) == NULL) {
         p->state = LauncherState_RUNNING;
         p->pid = pid;
         p->start_time = pf_proc_start_time(pid);
