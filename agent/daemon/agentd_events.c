@@ -262,7 +262,9 @@ static const char *http_health(void *ctx)
     if (!d->is_up) {
         return "the agent has not finished recovery";
     }
-    return pf_launcher_link_is_up(d->launcher) ? pf_agent_problem(d->core) : "there is no launcher";
+    const char *problem = pf_agent_problem(d->core); /* one that is gone needs no launcher */
+    return problem == NULL && !pf_launcher_link_is_up(d->launcher) ? "there is no launcher"
+                                                                   : problem;
 }
 
 static void executor_event(void *ctx, struct pf_agent_event *ev)
