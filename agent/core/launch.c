@@ -248,6 +248,10 @@ static void launch_group(struct pf_agent *a, struct AgentLaunch launch)
     }
     for (uint32_t i = 0; i < n; i++) {
         struct AgentLaunchTask task = AgentLaunch_tasks__at(launch, i);
+        if (ag_run_by_launch(a, AgentLaunchTask_launch_uuid(task))) {
+            a->n_bad++; /* twice in one group */
+            continue;
+        }
         struct task *t = launch_create(a, ag_framework_need(a, w.fw_id), task);
         if (!t) {
             continue;

@@ -116,9 +116,9 @@ static void act_forget(struct agentd *d, const struct pf_uuid *launch)
 }
 
 /* Removed later, a few at a time: what new tasks need comes first. */
-static void act_remove(struct agentd *d, const struct pf_agent_act_sandbox *a)
+void agentd_remove_later(struct agentd *d, struct pf_str path)
 {
-    pf_ptrs_push(&d->removals, pf_strndup(a->path.at, a->path.len));
+    pf_ptrs_push(&d->removals, pf_strndup(path.at, path.len));
     if (d->removals.len - d->n_removed >= REMOVALS_MAX) {
         agentd_remove_some(d, 1);
     }
@@ -217,7 +217,7 @@ void agentd_on_act(void *ctx, uint32_t act, const void *data)
         act_ended(d, data);
         break;
     case PF_AGENT_ACT_REMOVE:
-        act_remove(d, data);
+        agentd_remove_later(d, ((const struct pf_agent_act_sandbox *)data)->path);
         break;
     case PF_AGENT_ACT_FILES:
         agentd_files(d, data);

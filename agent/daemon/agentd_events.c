@@ -168,6 +168,10 @@ static void launcher_list_end(void *ctx)
     pf_fetches_list_end(d->fetches);
     pf_containers_list_end(d->containers);
     agentd_step(d, &ev);
+    if (!d->has_swept) {
+        d->has_swept = true;
+        agentd_sweep(d);
+    }
 }
 
 static void launcher_made(void *ctx, struct pf_uuid launch, struct pf_str sandbox, int stdin_fd)

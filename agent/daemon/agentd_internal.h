@@ -52,6 +52,7 @@ struct agentd {
     uint64_t nofile; /* soft limit of descriptors that we were given: what tasks get */
     struct pf_key key;
     bool has_key;
+    bool has_swept;
     bool is_up, has_told; /* everything stands; readiness was told */
     struct pf_link_self self;
     struct pf_str master_address[PF_MASTERS_MAX]; /* for Welcome */
@@ -95,9 +96,15 @@ void agentd_terminal(struct agentd *d, const struct pf_agent_act_terminal *a);
 void agentd_terminal_back(struct agentd *d, struct pf_uuid launch, int fd);
 void agentd_files(struct agentd *d, const struct pf_agent_act_files *a);
 
+/* --- agentd_sweep.c --- */
+/* Once, when the launcher has said what runs. */
+void agentd_sweep(struct agentd *d);
+
 /* --- agentd_acts.c --- */
 /* An effect of the core (pf_engine_ops.on_act). */
 void agentd_on_act(void *ctx, uint32_t act, const void *data);
+/* Removed later, a few at a time. */
+void agentd_remove_later(struct agentd *d, struct pf_str path);
 /* Removes up to `n` of the sandboxes that wait for it. */
 void agentd_remove_some(struct agentd *d, uint32_t n);
 void agentd_on_removal_time(void *ctx);

@@ -183,6 +183,25 @@ def agent_with(*options):
     return {"PROFFER_AGENT_" + k: v for k, v in options}
 
 
+def test_sandboxes_that_nobody_knows_are_removed():
+    """Their rows went and the agent died before they did; what is young may be of an executor."""
+    with Place() as p:
+        parent = os.path.join(p.work, "sandboxes", "f1")
+        names = ["old.11111111-1111-4111-8111-111111111111",
+                 "young.22222222-2222-4222-8222-222222222222", "no-sandbox"]
+        for name in names:
+            os.makedirs(os.path.join(parent, name, "deep"))
+            if name[0] != "y":
+                os.utime(os.path.join(parent, name), (1, 1))
+        a = Agent(p.work)
+        check(a.ready, a.end())
+        end = time.monotonic() + TIMEOUT_S
+        while len(os.listdir(parent)) == 3:
+            check(time.monotonic() < end, "nothing is removed")
+        code, err = a.end()
+        check_eq((code, sorted(os.listdir(parent))), (0, sorted(names[1:])), err)
+
+
 def test_chatty_task_stays_bounded():
     c = Cluster(agents=1)
     c.env.update(agent_with(("LOG_MAX_BYTES", "1M")))
@@ -274,6 +293,7 @@ def test_cleanup_ends_what_a_former_life_left():
 
 if __name__ == "__main__":
     main([test_torn_file_is_named, test_foreign_file_is_named,
+          test_sandboxes_that_nobody_knows_are_removed,
           test_newer_state_is_refused_with_both_levels, test_state_of_another_program_is_refused,
           test_held_state_names_its_holder, test_every_page_damaged_in_turn,
           test_chatty_task_stays_bounded, test_sandbox_removed_under_a_task,

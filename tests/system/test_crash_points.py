@@ -60,8 +60,8 @@ class Agent:
 
 
 def one_round(c, agent, k):
-    """Launch, end, kill, acknowledge, drain; the k-th point is the agent's end. The point's name, or
-    None: there were fewer."""
+    """Launch, end, kill, acknowledge, drain; the k-th point is the agent's end. The point's name,
+    or None: there were fewer."""
     fault, oracle = c.path("fault"), c.path("oracle-%d" % k)
     os.mkdir(oracle)
     os.chmod(oracle, 0o777)

@@ -213,7 +213,8 @@ static void test_agent_keeps_a_bounded_history(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_agent_tells_an_end_behind_others_soon, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_tells_an_end_behind_others_soon, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_agent_sends_one_update_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_sends_again_ever_more_slowly, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_sends_heads_on_registration, setup, teardown),
