@@ -46,6 +46,12 @@ static int verdict(struct waiting *w)
         pf_outcomes_summary(outcome, n, &text);
         pf_cli_note(cli, "%s", pf_buf_cstr(&text));
         pf_buf_fini(&text);
+    } else if (n == 1 && pf_outcome_needs_words(outcome)) {
+        struct pf_buf text = {0};
+        pf_outcome_describe(outcome, &text);
+        pf_cli_note(cli, "%s: %s", outcome->task_id != NULL ? outcome->task_id : "the task",
+                    pf_buf_cstr(&text));
+        pf_buf_fini(&text);
     }
     return status;
 }

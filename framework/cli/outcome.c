@@ -106,6 +106,14 @@ int pf_outcomes_exit(const struct pf_outcome *o, uint32_t n)
     return highest;
 }
 
+bool pf_outcome_needs_words(const struct pf_outcome *o)
+{
+    int status = pf_outcome_exit(o);
+
+    return status != 0 &&
+           (!o->has_exit_status || status == 126 || status == 127 || pf_outcome_is_limited(o));
+}
+
 void pf_outcome_describe(const struct pf_outcome *o, struct pf_buf *out)
 {
     if (is_timed_out(o)) {

@@ -36,6 +36,8 @@ bool pf_outcome_is_limited(const struct pf_outcome *o);
 int pf_outcome_exit(const struct pf_outcome *o);
 /* The highest of all; 125 when there is none. */
 int pf_outcomes_exit(const struct pf_outcome *o, uint32_t n);
+/* Has it failed, and does its exit status alone not tell how? */
+bool pf_outcome_needs_words(const struct pf_outcome *o);
 /* "exit status 3", "signal KILL", "time-out", or the message of what went wrong. */
 void pf_outcome_describe(const struct pf_outcome *o, struct pf_buf *out);
 /* "20 tasks: 18 finished, 2 failed: 3 (exit status 1), 7 (signal KILL)"; names at most ten. */

@@ -554,8 +554,7 @@ static int verdict(struct pf_run *r)
         pf_buf_printf(&text, "%s: ", r->run_id);
         pf_outcomes_summary(r->outcome, r->spec.count, &text);
         note(r, pf_buf_cstr(&text));
-    } else if (status != 0 && (!first->has_exit_status || status == 126 || status == 127 ||
-                               pf_outcome_is_limited(first))) {
+    } else if (pf_outcome_needs_words(first)) {
         pf_buf_printf(&text, "%s: ", first->task_id != NULL ? first->task_id : r->run_id);
         pf_outcome_describe(first, &text);
         note(r, pf_buf_cstr(&text));
