@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -103,15 +104,16 @@ static int take_file(struct copy *c, const char *path, const char *to, struct Fi
                      struct pf_err *err)
 {
     bool is_out = strcmp(to, "-") == 0;
+    const char *part = pf_cli_text(c->session.cli, "%s.part", to); /* until it is whole */
     struct FileData piece = first;
     uint64_t offset = 0;
     int rc = 0;
 
     int fd = is_out ? STDOUT_FILENO
-                    : open(to, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+                    : open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
                            FileData_mode(first) & 0777u);
     if (fd < 0) {
-        return local_error(err, to);
+        return local_error(err, part);
     }
     for (;;) {
         struct pf_bytes data = FileData_data(piece);
@@ -127,7 +129,13 @@ static int take_file(struct copy *c, const char *path, const char *to, struct Fi
         }
     }
     if (!is_out && close(fd) != 0 && rc == 0) {
+        rc = local_error(err, part);
+    }
+    if (!is_out && rc == 0 && rename(part, to) != 0) {
         rc = local_error(err, to);
+    }
+    if (!is_out && rc != 0) {
+        (void)unlink(part); /* half a file is worse than none */
     }
     c->n_files += rc == 0 ? 1 : 0;
     return rc;

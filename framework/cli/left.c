@@ -23,7 +23,7 @@ void pf_member_why(struct Task t, bool is_away, int64_t wall_ms, bool with_times
     } else if (at_ms == 0) {
         pf_buf_add_cstr(out, "was not asked to end");
     } else if (left_ms > 0) {
-        pf_buf_add_cstr(out, "does not end on SIGTERM");
+        pf_buf_add_cstr(out, "was sent SIGTERM");
         if (with_times) {
             pf_format_duration(left_ms < 1000 ? left_ms : left_ms / 1000 * 1000, lasting);
             pf_buf_printf(out, ", SIGKILL in %s", lasting);

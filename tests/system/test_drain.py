@@ -90,7 +90,7 @@ def test_drain_sees_a_stubborn_task_through():
         check(r.code == 125 and "1 draining" in r.err, r)
         r = c.proffer("drain", agent, "--wait", "-o", "json")
         check_eq(r.code, 0, r)
-        check("cluster " in r.err and "does not end on SIGTERM, SIGKILL in" in r.err and
+        check("cluster " in r.err and "was sent SIGTERM, SIGKILL in" in r.err and
               task_id in r.err, r)
         check_eq([(a["id"], a["state"], a["tasks"]) for a in r.json()], [(agent, "drained", 0)])
         t = task(c, task_id)

@@ -20,9 +20,9 @@ static void test_why_a_task_is_left(void **state)
         const char *text;
     } cases[] = {
         {TaskState_TASK_RUNNING, 0, false, true, "was not asked to end"},
-        {TaskState_TASK_RUNNING, 103500, false, true, "does not end on SIGTERM, SIGKILL in 3s"},
-        {TaskState_TASK_RUNNING, 100400, false, true, "does not end on SIGTERM, SIGKILL in 400ms"},
-        {TaskState_TASK_RUNNING, 103500, false, false, "does not end on SIGTERM"},
+        {TaskState_TASK_RUNNING, 103500, false, true, "was sent SIGTERM, SIGKILL in 3s"},
+        {TaskState_TASK_RUNNING, 100400, false, true, "was sent SIGTERM, SIGKILL in 400ms"},
+        {TaskState_TASK_RUNNING, 103500, false, false, "was sent SIGTERM"},
         {TaskState_TASK_KILLING, 99000, false, true, "SIGKILL was due; its end is awaited"},
         {TaskState_TASK_RUNNING, 103500, true, true, "its agent is not connected"},
         {TaskState_TASK_KILLED, 103500, true, true,
