@@ -13,6 +13,7 @@ enum {
     RLIMIT_UNKNOWN = -1,
 };
 #define MEMORY_MIN_BYTES (UINT64_C(32) << 20)
+#define PID_BYTES        (UINT64_C(128) << 10) /* less than the smallest process costs */
 #define MB               (INT64_C(1) << 20)
 
 static int64_t milli_of(struct Value_Scalar scalar)
@@ -76,6 +77,15 @@ static uint64_t at_least(int64_t value, uint64_t least)
     return value > 0 && (uint64_t)value > least ? (uint64_t)value : least;
 }
 
+/* No more processes than the memory could hold: a fork bomb that the kernel had to end one by one
+ * for lack of memory kept the whole machine busy for minutes. */
+static uint64_t pids_that_fit(uint64_t pids, uint64_t memory_bytes)
+{
+    uint64_t fit = memory_bytes / PID_BYTES;
+
+    return pids == 0 || pids < fit ? pids : fit;
+}
+
 struct pf_agent_limits ag_need_limits(const struct pf_agent *a, const struct need *n)
 {
     struct pf_agent_limits out = {.pids = a->opt.task_pids_max};
@@ -87,6 +97,7 @@ struct pf_agent_limits ag_need_limits(const struct pf_agent *a, const struct nee
     }
     if (!n->mem_infinite) {
         out.memory_bytes = at_least(n->mem_most * MB / 1000, MEMORY_MIN_BYTES);
+        out.pids = pids_that_fit(out.pids, out.memory_bytes);
     }
     return out;
 }

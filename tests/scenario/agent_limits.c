@@ -51,6 +51,21 @@ static void test_agent_limits_follow_requests(void **state)
                   "shares=512 quota=0 memory=0 pids=100");
 }
 
+/* So many processes that the memory could hold them, and no more than the agent allows. */
+static void test_agent_limits_processes_by_memory(void **state)
+{
+    struct agent_sim *s = agent_sim_create();
+
+    (void)state;
+    s->options.task_pids_max = 4096;
+    agent_sim_start(s);
+    agent_sim_master_up(s, 1);
+    expect_limits(s, 1, RESOURCES("1", "64"), "memory=67108864 pids=512");
+    expect_limits(s, 2, RESOURCES("1", "1"), "memory=33554432 pids=256");
+    expect_limits(s, 3, RESOURCES("1", "1024"), "memory=1073741824 pids=4096");
+    agent_sim_destroy(s);
+}
+
 static void test_agent_limits_cpus_hard_when_told(void **state)
 {
     struct agent_sim *s = *state;
@@ -221,6 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_agent_limits_follow_requests, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_agent_limits_processes_by_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_limits_cpus_hard_when_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_tells_that_memory_ran_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_agent_tells_of_killed_descendants, setup, teardown),
