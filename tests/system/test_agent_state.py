@@ -194,7 +194,7 @@ def test_sandboxes_that_nobody_knows_are_removed():
             if name[0] != "y":
                 os.utime(os.path.join(parent, name), (1, 1))
         a = Agent(p.work)
-        check(a.ready, a.end())
+        check(a.ready, "the agent is not ready")
         end = time.monotonic() + TIMEOUT_S
         while len(os.listdir(parent)) == 3:
             check(time.monotonic() < end, "nothing is removed")
