@@ -111,12 +111,12 @@ def bench_many(bin_dir, n, rounds):
     after SIGKILL."""
     measure.note("%d sleeping tasks at rest" % n)
     with cluster(bin_dir, "none") as c:
-        before = measure.memory_kib(agent_pid(c), "VmRSS")
+        before = measure.memory_kib(agent_pid(c), "RssAnon")
         ms, _ = started_ms(c, n)
         measure.row("%d sleeping tasks started" % n, round(ms / 1e3, 1), "s")
         time.sleep(3)
-        after = measure.memory_kib(agent_pid(c), "VmRSS")
-        measure.row("resident memory of the agent, each task", round((after - before) * 1024 / n),
+        after = measure.memory_kib(agent_pid(c), "RssAnon")
+        measure.row("anonymous memory of the agent, each task", round((after - before) * 1024 / n),
                   "bytes", "< 2048", total_mib=round(after / 1024, 1))
         pid, begin = agent_pid(c), time.perf_counter()
         used = ticks(pid)
